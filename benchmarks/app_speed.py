@@ -1,0 +1,278 @@
+"""How fast the app itself is, side by side with a bare Textual app in the same run.
+
+    python -m benchmarks.app_speed [--only start,watch,long,train] [--repeats 5] [--out FILE]
+
+Everything is measured in pseudo-terminals from outside. Absolute times hold for the machine named
+in the table only; the ratios say more. The section between its markers in docs/benchmarks.md is
+rewritten.
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from benchmarks import standing_in
+from tools.terminal import Terminal
+
+REPOSITORY = Path(__file__).parents[1]
+DOCUMENT = REPOSITORY / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- app_speed -->", "<!-- /app_speed -->"
+MANNERS = {
+    "TEXTUAL_ANIMATIONS": "none",
+    "TEXTUAL_FPS": "15",
+    "TEXTUAL_DISABLE_KITTY_KEY": "1",
+    "LANG": "C.UTF-8",
+}
+BARE = [
+    sys.executable,
+    "-c",
+    "from textual.app import App\nfrom textual.widgets import Static\n"
+    "class Bare(App):\n    def compose(self): yield Static('ready')\nBare().run()",
+]
+APP = [sys.executable, "-m", "lora_tui"]
+SIZES = ((80, 24), (120, 40))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One figure: what was measured, each repeat's value, and what the issue asks for."""
+
+    name: str
+    values: Sequence[float]
+    unit: str
+    limit: str = ""
+
+    def row(self) -> str:
+        """As a row of the table."""
+        shown = [
+            f"{value:.3g}" for value in (median(self.values), min(self.values), max(self.values))
+        ]
+        spread = f"{shown[1]} to {shown[2]}" if len(self.values) > 1 else ""
+        cells = (self.name, f"{shown[0]} {self.unit}", spread, str(len(self.values)), self.limit)
+        return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--only", default="start,watch,long,train")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=20.0, help="how long a run is watched")
+    parser.add_argument("--steps", type=int, default=1_000_000, help="length of the long run")
+    parser.add_argument("--out", type=Path, default=DOCUMENT)
+    asked = parser.parse_args()
+    load = os.getloadavg()[0]
+    parts: dict[str, Callable[[], list[Line]]] = {
+        "start": lambda: starting(asked.repeats),
+        "watch": lambda: watching(max(1, asked.repeats // 2), asked.seconds),
+        "long": lambda: opening_a_long_run(asked.steps, max(1, asked.repeats // 2)),
+        "train": lambda: training_watched(max(1, asked.repeats // 2)),
+    }
+    lines: list[Line] = []
+    for name in asked.only.split(","):
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        found = parts[name]()
+        lines += found
+        print("\n".join(line.row() for line in found), flush=True)
+    write(asked.out, lines, load)
+
+
+@contextmanager
+def home(**more: str) -> Iterator[dict[str, str]]:
+    """An environment with a home of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield {**MANNERS, "LORA_TUI_HOME": folder, "HF_HUB_OFFLINE": "1", **more}
+
+
+def starting(repeats: int) -> list[Line]:
+    """First frame and memory of Home with 1,000 runs against a bare app; `--help`."""
+    bare: list[float] = []
+    first: list[float] = []
+    listed: list[float] = []
+    memory: list[float] = []
+    bare_memory: list[float] = []
+    helped: list[float] = []
+    python: list[float] = []
+    with home() as env:
+        standing_in.many_runs(Path(env["LORA_TUI_HOME"]), 1000)
+        for repeat in range(repeats + 1):
+            with Terminal(BARE, env) as app:
+                one = app.wait_for("ready") - app.began
+                app.pump(1.0)
+                bare_rss = app.memory
+            with Terminal(APP, env) as app:
+                two = app.wait_for("Presets") - app.began
+                three = app.wait_for("run-0999") - app.began
+                app.pump(2.0)
+                rss = app.memory
+            if repeat:  # the first pair only warms the caches
+                bare.append(one)
+                first.append(two)
+                listed.append(three)
+                memory.append(rss / 1e6)
+                bare_memory.append(bare_rss / 1e6)
+                python.append(timed([sys.executable, "-c", "pass"]))
+                helped.append(timed([*APP, "--help"]))
+    ratios = [two / one for one, two in zip(bare, first, strict=True)]
+    return [
+        Line("bare Textual app, first frame", bare, "s"),
+        Line("Home with 1,000 runs, first frame", first, "s"),
+        Line("… against the bare app", ratios, "times", "1.6"),
+        Line("… newest runs listed", listed, "s"),
+        Line("bare Textual app, memory", bare_memory, "MB"),
+        Line("Home with 1,000 runs, memory", memory, "MB", "70"),
+        Line("`lora-tui --help`", helped, "s"),
+        Line("`python -c pass`", python, "s"),
+    ]
+
+
+def timed(command: list[str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began
+
+
+def open_newest(app: Terminal) -> float:
+    """Open the topmost run by keys; the moment of the last one."""
+    app.wait_for("Presets")
+    app.wait_for(lambda text: "stand-in" in text)
+    app.press("\x1b[C")
+    app.pump(0.5)
+    return app.press("\r")
+
+
+def watching(repeats: int, seconds: float) -> list[Line]:
+    """What it costs to watch a run that makes 50 steps a second."""
+    lines = []
+    for size in SIZES:
+        shares, rates, bare = [], [], []
+        for _ in range(repeats):
+            with home() as env, standing_in.live_run(Path(env["LORA_TUI_HOME"]), 50, 3000):
+                with Terminal(APP, env, size) as app:
+                    open_newest(app)
+                    app.wait_for("smoothed")
+                    app.pump(2.0)
+                    shares.append(share(app, seconds))
+                    rates.append(written_per_second(app, seconds))
+                with Terminal(BARE, env, size) as app:
+                    app.wait_for("ready")
+                    app.pump(2.0)
+                    bare.append(share(app, 5.0))
+        name = f"{size[0]}×{size[1]}"
+        lines += [
+            Line(f"watching 50 steps/s at {name}, processor", shares, "% of a core", "5"),
+            Line(f"watching 50 steps/s at {name}, to the terminal", rates, "KB/s", "6"),
+            Line(f"bare idle app at {name}, processor", bare, "% of a core"),
+        ]
+    return lines
+
+
+def share(app: Terminal, seconds: float) -> float:
+    before, began = app.cpu_seconds, time.perf_counter()
+    app.pump(seconds)
+    return 100 * (app.cpu_seconds - before) / (time.perf_counter() - began)
+
+
+def written_per_second(app: Terminal, seconds: float) -> float:
+    before, began = app.written, time.perf_counter()
+    app.pump(seconds)
+    return (app.written - before) / 1000 / (time.perf_counter() - began)
+
+
+def opening_a_long_run(steps: int, repeats: int) -> list[Line]:
+    """A finished run of a million steps: chart, keys meanwhile, memory."""
+    chart, exact, answers, memory = [], [], [], []
+    with home() as env:
+        size = standing_in.long_run(Path(env["LORA_TUI_HOME"]), steps)
+        for _ in range(repeats):
+            with Terminal(APP, env) as app:
+                began = open_newest(app)
+                chart.append(app.wait_for("smoothed") - began)
+                curves = ("learning rate", "gradient norm", "tokens/s", "loss")
+                for number in range(200):
+                    if "reading" not in app.text:
+                        break
+                    pressed = app.press("l")
+                    wanted = f"─ {curves[number % 4]} – "
+                    answered = app.pump(10.0, lambda w=wanted: w in app.text)  # type: ignore[misc]
+                    if answered:
+                        answers.append(1000 * (time.perf_counter() - pressed))
+                    app.pump(0.15)
+                exact.append(app.wait_for(lambda text: "reading" not in text) - began)
+                memory.append(app.most_memory / 1e6)
+    return [
+        Line(f"finished run of {steps:,} steps ({size / 1e6:.0f} MB), chart", chart, "s", "1.5"),
+        Line("… every event read", exact, "s"),
+        Line("… a key answered meanwhile", answers, "ms"),
+        Line("… most memory", memory, "MB", "150"),
+    ]
+
+
+def training_watched(pairs: int) -> list[Line]:
+    """The demo trained with the app watching it, and without."""
+    watched: list[float] = []
+    alone: list[float] = []
+    for pair in range(pairs):
+        for with_app in (True, False) if pair % 2 else (False, True):
+            (watched if with_app else alone).append(trained(with_app=with_app))
+    ratios = [100 * (a / b - 1) for a, b in zip(watched, alone, strict=True)]
+    return [
+        Line("`train demo` alone, a step", [1000 * value for value in alone], "ms"),
+        Line("`train demo` watched, a step", [1000 * value for value in watched], "ms"),
+        Line("… slower by", ratios, "%", "1"),
+    ]
+
+
+def trained(*, with_app: bool) -> float:
+    """Seconds a step of one run of the demo."""
+    with home() as env:
+        command = [*APP, "train", "demo", "--name", "stand-in", "--detach"]
+        done = subprocess.run(
+            command, env={**os.environ, **env}, check=True, capture_output=True, text=True
+        )
+        run = Path(env["LORA_TUI_HOME"]) / "runs" / done.stdout.split()[-1]
+        watch = [*APP, "watch", run.name]
+        if not with_app:
+            subprocess.run(watch, env={**os.environ, **env}, check=True, stdout=subprocess.DEVNULL)
+        else:
+            with Terminal(APP, env) as app:
+                open_newest(app)
+                app.wait_for("finished", 900)
+        return standing_in.seconds_a_step(run / "events.jsonl")
+
+
+def write(path: Path, lines: list[Line], load: float) -> None:
+    """Put the table between its markers, and leave the rest of the document as it is."""
+    machine = (
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, load {load:.1f} at the start"
+    )
+    section = "\n".join(
+        [
+            BEGIN,
+            f"`python -m benchmarks.app_speed` on {time.strftime('%Y-%m-%d')}: {machine}.",
+            "",
+            "| what | median | range | repeats | at most |",
+            "|---|---|---|---|---|",
+            *(line.row() for line in lines),
+            END,
+        ]
+    )
+    text = path.read_text("utf-8") if path.exists() else f"# Benchmarks\n\n{BEGIN}\n{END}\n"
+    if BEGIN not in text:
+        text += f"\n{BEGIN}\n{END}\n"
+    before, _, rest = text.partition(BEGIN)
+    path.write_text(before + section + rest.partition(END)[2], encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

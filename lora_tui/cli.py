@@ -1,0 +1,282 @@
+"""The command line: a twin of every screen. The app is imported only when it opens."""
+
+import json
+import os
+import shlex
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from lora_tui.core import events, plain, preset_files, presets, runs, summary, text
+from lora_tui.core.errors import BadInput, LoraTuiError
+from lora_tui.core.metrics import History
+from lora_tui.core.runs import Run
+from lora_tui.jobs import launch
+from lora_tui.jobs import stop as stopping
+from lora_tui.jobs.follow import follow
+
+DONE, FAILED = 0, 1
+_SAVING_TAKES_AT_MOST = 600.0
+
+
+class Commands(click.Group):
+    """A group whose errors are two sentences, or one JSON document, and never a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; an error ends with its own status."""
+        try:
+            return super().invoke(ctx)
+        except LoraTuiError as error:
+            if "--json" in sys.argv:
+                _print_json({"error": {"summary": error.summary, "hint": error.hint}})
+            else:
+                _say(str(error), err=True)
+            ctx.exit(error.status)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(DONE)
+
+
+def _say(words: str, *, err: bool = False) -> None:
+    """Print text that may come from anywhere: nothing in it is obeyed by the terminal."""
+    click.echo(text.printable(words), err=err)
+
+
+def _print_json(document: Any) -> None:
+    click.echo(json.dumps(events.finite(document), indent=1, allow_nan=False))
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+detached = click.option("--detach", is_flag=True, help="Return at once; the run goes on.")
+
+
+def _run_ids(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    return [run.id for run in runs.list_runs() if run.id.startswith(incomplete)]
+
+
+def _preset_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    names = (entry.name for entry in preset_files.list_presets())
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _run_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """RUN: an id, a unique prefix, a name, or `last`."""
+    return click.argument("run", metavar="RUN", shell_complete=_run_ids)(command)
+
+
+@click.group(
+    cls=Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="lora-tui")
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """LLM LoRA fine-tuning over SSH: pick a preset, train detached, watch, keep the adapter.
+
+    Without a command it opens the app. PRESET is a name or a path; RUN an id, a unique prefix of
+    one, a name, or `last`. Exit status: 0 done, 1 failed, 2 bad input.
+    """
+    if ctx.invoked_subcommand is None:
+        _open_app()
+
+
+def _open_app() -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise BadInput("The app needs a terminal.", "Here the verbs work: lora-tui --help")
+    for name, value in _TERMINAL_MANNERS.items():
+        os.environ.setdefault(name, value)
+    from lora_tui.tui.app import LoraTuiApp
+
+    app = LoraTuiApp()
+    app.run(mouse=False)  # the terminal's own selection works, nothing crosses the line
+    sys.exit(app.return_code or DONE)
+
+
+_TERMINAL_MANNERS = {
+    "TEXTUAL_ANIMATIONS": "none",  # nothing moves for show over a slow line
+    "TEXTUAL_FPS": "15",
+    "TEXTUAL_DISABLE_KITTY_KEY": "1",  # some terminals answer its query as typed keys
+}
+
+
+@main.command()
+@click.argument("preset", shell_complete=_preset_names)
+@click.option(
+    "--set", "settings", multiple=True, metavar="TABLE.KEY=VALUE", help="Change one setting."
+)
+@click.option("--name", default="", help="What to call the run.")
+@detached
+@as_json
+def train(preset: str, settings: tuple[str, ...], name: str, detach: bool, as_json: bool) -> None:
+    """Train PRESET, and follow it; ctrl+c leaves it running."""
+    chosen = preset_files.with_settings(preset_files.find(preset), settings)
+    run = launch.start(chosen, name=name, command=_command())
+    _follow_or_return(run, detach=detach, as_json=as_json)
+
+
+def _command() -> str:
+    return shlex.join(["lora-tui", *sys.argv[1:]])
+
+
+def _follow_or_return(run: Run, *, detach: bool, as_json: bool) -> None:
+    if detach:
+        _print_json(summary.show(run)) if as_json else _say(run.id)
+        return
+    if not as_json:
+        _say(run.id)
+    _watch(run, quiet=as_json)
+    _end(run, as_json=as_json)
+
+
+def _watch(run: Run, *, quiet: bool) -> None:
+    """Print events as they come, to stderr when stdout is kept for the JSON document."""
+    history = History()
+    try:
+        for batch in follow(run, threading.Event()):
+            history.fold(batch)
+            most = history.snapshot().max_steps if batch else None
+            for event in batch:
+                if line := plain.line(event, most):
+                    _say(line, err=quiet)
+    except KeyboardInterrupt:
+        if quiet:
+            _print_json(summary.show(run))
+        _say(f"\n{run.id} goes on.", err=True)
+        _say(f"Watch it: lora-tui watch {run.id}", err=True)
+        _say(f"Stop it:  lora-tui stop {run.id}", err=True)
+        sys.exit(DONE)
+
+
+def _end(run: Run, *, as_json: bool) -> None:
+    """Print how it ended, and leave with the status that says so."""
+    document = summary.show(run)
+    if as_json:
+        _print_json(document)
+    elif document["failure"]:
+        _say(f"{document['failure']['summary']}\n{document['failure']['hint']}", err=True)
+    elif kept := document["paths"]["adapter"] or document["paths"]["model"]:
+        _say(f"kept in {kept}")
+    sys.exit(FAILED if document["failure"] else DONE)
+
+
+@main.command("runs")
+@as_json
+def list_runs(as_json: bool) -> None:
+    """List the runs, newest first."""
+    lines = [summary.headline(run) for run in runs.list_runs()]
+    if as_json:
+        _print_json([line.document() for line in lines])
+        return
+    if not lines:
+        _say("No runs yet. Start one: lora-tui train demo", err=True)
+    for line in lines:
+        progress = f"{line.step}/{line.max_steps}" if line.max_steps else "-"
+        tail = line.failure["summary"] if line.failure else text.duration(line.elapsed)
+        figures = f"{line.state:<9} {progress:>11} {text.number(line.loss):>7}"
+        _say(f"{line.run.id:<36} {text.one_line(line.name):<16} {figures}  {tail}")
+
+
+@main.command()
+@_run_argument
+@as_json
+def show(run: str, as_json: bool) -> None:
+    """Show one run: state, figures, where its files are."""
+    document = summary.show(runs.find(run))
+    if as_json:
+        _print_json(document)
+        return
+    for line in plain.facts(document):
+        _say(line)
+
+
+@main.command()
+@_run_argument
+@as_json
+def watch(run: str, as_json: bool) -> None:
+    """Follow a run in plain lines until it ends; ctrl+c leaves it running."""
+    found = runs.find(run)
+    _watch(found, quiet=as_json)
+    _end(found, as_json=as_json)
+
+
+@main.command()
+@_run_argument
+@as_json
+def stop(run: str, as_json: bool) -> None:
+    """Stop a run: it ends its step, saves a checkpoint and the adapter."""
+    found = runs.find(run)
+    stopping.stop(found)
+    if not stopping.wait_until_dead(found, _SAVING_TAKES_AT_MOST):
+        raise LoraTuiError(
+            f"{found.id} has not stopped yet; it may still be saving.", "Ask again later."
+        )
+    if not as_json:
+        _say(f"{found.id} {summary.headline(found).state}")
+    _end(found, as_json=as_json)
+
+
+@main.command()
+@_run_argument
+@detached
+@as_json
+def resume(run: str, detach: bool, as_json: bool) -> None:
+    """Restart a stopped or crashed run at its last complete checkpoint."""
+    found = runs.find(run)
+    launch.resume(found)
+    _follow_or_return(found, detach=detach, as_json=as_json)
+
+
+@main.command()
+@_run_argument
+@as_json
+def delete(run: str, as_json: bool) -> None:
+    """Delete a run and everything made in it."""
+    found = runs.find(run)
+    runs.delete(found)
+    _print_json({"id": found.id, "deleted": True}) if as_json else _say(f"{found.id} deleted")
+
+
+@main.command("presets")
+@click.option(
+    "--show", "name", metavar="NAME", shell_complete=_preset_names, help="Print one preset as TOML."
+)
+@as_json
+def list_presets(name: str | None, as_json: bool) -> None:
+    """List the presets, or print one."""
+    if name is not None:
+        preset = preset_files.find(name)
+        _print_json(presets.to_document(preset)) if as_json else _say(
+            preset_files.dumps(preset).rstrip()
+        )
+        return
+    entries = preset_files.list_presets()
+    if as_json:
+        _print_json([entry.document() for entry in entries])
+        return
+    for entry in entries:
+        said = entry.preset.description if entry.preset else f"broken: {entry.problems[0]}"
+        _say(f"{text.one_line(entry.name):<24} {text.one_line(said)}")
+
+
+@main.command()
+@as_json
+def doctor(as_json: bool) -> None:
+    """Look at the machine: GPU, libraries, disk, terminal, Hub."""
+    from lora_tui.jobs import doctor as machine
+
+    items = []
+    for item in machine.examine():
+        items.append(item)
+        if not as_json:
+            _say(f"{item.status:<7} {item.name:<10} {item.detail}")
+            if item.remedy:
+                _say(f"{'':<18} {item.remedy}")
+    ok = all(item.status != "red" for item in items)
+    if as_json:
+        _print_json({"ok": ok, "items": [asdict(item) for item in items]})
+    sys.exit(DONE if ok else FAILED)

@@ -1,0 +1,48 @@
+"""Writing files so that they are whole or absent, and names that are safe to use as file names."""
+
+import os
+import re
+import tempfile
+from pathlib import Path
+
+
+def private_folder(path: Path) -> Path:
+    """Create `path` (and what lies above it) readable by the user alone, and return it."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace `path` by `text`: a reader, or a crash, sees the old file or the new, never a part.
+
+    Raises:
+        OSError: the folder cannot be written or the disk is full; the old file is untouched.
+    """
+    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(aside).replace(path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def slug(name: str, longest: int = 48) -> str:
+    """The only way a user's name becomes a file name: lower case letters, digits, `-`, `_`, `.`."""
+    plain = re.sub(r"[^a-z0-9_.]+", "-", name.lower()).strip("-.")[:longest].rstrip("-.")
+    return plain or "unnamed"

@@ -1,0 +1,64 @@
+"""Where things live. Pure functions: nothing is created by asking."""
+
+import os
+import re
+from pathlib import Path
+
+import lora_tui
+
+PACKAGE = Path(lora_tui.__file__).parent
+
+
+def home() -> Path:
+    """The user's lora-tui folder: `$LORA_TUI_HOME`, else `$XDG_DATA_HOME/lora-tui`."""
+    if chosen := os.environ.get("LORA_TUI_HOME"):
+        return Path(chosen).expanduser().absolute()
+    data_home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data_home).expanduser().absolute() / "lora-tui"
+
+
+def runs_folder() -> Path:
+    """One folder a run, named by its id."""
+    return home() / "runs"
+
+
+def user_presets_folder() -> Path:
+    """The user's own presets."""
+    return home() / "presets"
+
+
+def shipped_presets_folder() -> Path:
+    """The presets that come with the program: in the wheel inside the package, else beside it."""
+    packaged = PACKAGE / "presets"
+    return packaged if packaged.is_dir() else PACKAGE.parent / "presets"
+
+
+def assets_folder() -> Path:
+    """The demo model and its data sets."""
+    return PACKAGE / "assets"
+
+
+def hub_cache() -> Path:
+    """The Hub's models and data: $HF_HUB_CACHE, $HF_HOME/hub, or in the user's cache."""
+    if chosen := os.environ.get("HF_HUB_CACHE"):
+        return Path(chosen).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("HF_HOME") or Path(cache) / "huggingface").expanduser() / "hub"
+
+
+def local_path(text: str) -> Path | None:
+    """The file or folder a user's text names, if it is there."""
+    try:
+        path = Path(text).expanduser()
+        return path.absolute() if text.strip() and path.exists() else None
+    except (OSError, RuntimeError, ValueError):  # too long, no such user, a NUL in it
+        return None
+
+
+def is_hub_id(text: str) -> bool:
+    """Whether a text can only be the Hub's: `name` or `owner/name`, and no name of a data file."""
+    return bool(_HUB_ID.fullmatch(text)) and not text.endswith(_DATA_SUFFIXES)
+
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_DATA_SUFFIXES = (".json", ".jsonl", ".ndjson")

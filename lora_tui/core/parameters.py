@@ -1,0 +1,167 @@
+"""What a preset makes trainable, counted exactly from the base's safetensors header: no torch.
+
+LoRA on a linear layer of shape (out, in) adds A of (r, in) and B of (out, r): r x (in + out)
+parameters; DoRA adds a magnitude of `out` (peft.tuners.lora.layer).
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from lora_tui.core import locations
+from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.presets import LoraSettings, Preset, is_demo
+from lora_tui.core.safetensors import Tensor, read_model
+
+_HEADS = frozenset({"lm_head", "embed_out", "score", "classifier"})
+_EMBEDDINGS = re.compile(r"(^|\.)(embed\w*|wte|wpe|word_embeddings|\w*_embeddings?)$")
+_FLOATS = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One linear layer of the base."""
+
+    name: str
+    outputs: int
+    inputs: int
+    bias: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What is known of a base model without loading it."""
+
+    path: Path
+    parameters: int
+    bytes: int
+    layers: tuple[Layer, ...]
+    biases: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trainable:
+    """What a preset trains of a base, and what the result weighs."""
+
+    parameters: int
+    total: int
+    saved_bytes: int
+    layers: int
+
+    @property
+    def share(self) -> float:
+        """Trainable parameters over the base's own."""
+        return self.parameters / self.total
+
+
+def model_folder(name_or_path: str, revision: str = "") -> Path | None:
+    """Where a model's files lie here: a folder, the demo, or the Hub's cache; else None."""
+    if is_demo(name_or_path):
+        return locations.assets_folder() / "demo-model"
+    folder = locations.local_path(name_or_path)
+    if folder is not None and folder.is_dir():
+        return folder
+    if not locations.is_hub_id(name_or_path):
+        return None
+    cached = locations.hub_cache() / f"models--{name_or_path.replace('/', '--')}"
+    try:
+        commit = (cached / "refs" / (revision or "main")).read_text("utf-8").strip()
+    except OSError:
+        commit = revision
+    snapshot = cached / "snapshots" / Path(commit or "main").name
+    return snapshot if snapshot.is_dir() else None
+
+
+def read_base(name_or_path: str, revision: str = "") -> Base:
+    """The base's layers and size.
+
+    Raises:
+        LoraTuiError: it is not on this machine, or its files cannot be read.
+    """
+    folder = model_folder(name_or_path, revision)
+    if folder is None:
+        raise LoraTuiError(
+            f"{name_or_path} is not on this machine yet.",
+            "It is fetched from the Hub when a run starts; or name a local folder.",
+        )
+    return _read_folder(folder, folder.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=32)
+def _read_folder(folder: Path, _changed: int) -> Base:
+    tensors = read_model(folder)
+    if odd := {tensor.dtype for tensor in tensors if len(tensor.shape) == 2} - _FLOATS:
+        raise LoraTuiError(
+            f"The model is quantised already ({', '.join(sorted(odd))}): nothing can be counted.",
+            "Name the 16-bit model and set model.load_in_4bit.",
+        )
+    tied = _is_tied(folder)
+    named = {tensor.name: tensor for tensor in tensors}
+    layers = tuple(_layer(tensor, named) for tensor in tensors if _is_linear(tensor))
+    counted = [tensor for tensor in tensors if not (tied and tensor.name == "lm_head.weight")]
+    return Base(
+        path=folder,
+        parameters=sum(tensor.elements for tensor in counted),
+        bytes=sum(tensor.bytes for tensor in counted),
+        layers=layers,
+        biases=sum(tensor.elements for tensor in tensors if tensor.name.endswith(".bias")),
+    )
+
+
+def _is_tied(folder: Path) -> bool:
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and bool(config.get("tie_word_embeddings"))
+
+
+def _is_linear(tensor: Tensor) -> bool:
+    module = tensor.name.removesuffix(".weight")
+    return len(tensor.shape) == 2 and module != tensor.name and not _EMBEDDINGS.search(module)
+
+
+def _layer(tensor: Tensor, named: dict[str, Tensor]) -> Layer:
+    module = tensor.name.removesuffix(".weight")
+    outputs, inputs = tensor.shape
+    return Layer(module, outputs, inputs, bias=f"{module}.bias" in named)
+
+
+def targeted(layers: tuple[Layer, ...], lora: LoraSettings) -> list[Layer]:
+    """The layers PEFT gives an adapter: those whose name is, or ends in, one of the targets."""
+    if lora.target_modules == "all-linear":
+        return [layer for layer in layers if layer.name.rpartition(".")[2] not in _HEADS]
+    targets = set(lora.target_modules)
+    return [
+        layer
+        for layer in layers
+        if layer.name in targets or any(layer.name.endswith(f".{target}") for target in targets)
+    ]
+
+
+def count_trainable(base: Base, preset: Preset) -> Trainable:
+    """What `preset` trains of `base`.
+
+    Raises:
+        LoraTuiError: no layer of the base has one of the target names.
+    """
+    lora = preset.lora
+    if lora.method == "full":
+        return Trainable(base.parameters, base.parameters, base.bytes, len(base.layers))
+    layers = targeted(base.layers, lora)
+    if not layers:
+        present = sorted({layer.name.rpartition(".")[2] for layer in base.layers})
+        raise LoraTuiError(
+            f"No layer of the model is called {', '.join(lora.target_modules)}.",
+            f'lora.target_modules can be {", ".join(present)}, or "all-linear".',
+        )
+    adapter = sum(lora.r * (layer.inputs + layer.outputs) for layer in layers)
+    adapter += sum(layer.outputs for layer in layers) if lora.use_dora else 0
+    trained = adapter
+    if lora.bias == "all":
+        trained += base.biases
+    elif lora.bias == "lora_only":
+        trained += sum(layer.outputs for layer in layers if layer.bias)
+    return Trainable(trained, base.parameters, 4 * trained, len(layers))

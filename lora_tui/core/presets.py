@@ -1,0 +1,299 @@
+"""Presets: what a run is made of, as one frozen dataclass a TOML table.
+
+Keys are PEFT's and TRL's own argument names. Unknown keys are errors, all problems are reported at
+once, and a bad value is never replaced.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from lora_tui.core.settings import Knob, Problem, build, knob, knobs_of, problems_in, unknown
+
+SCHEMA = 1
+
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""The seven linear layers of a Llama-shaped block."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSettings:
+    """`[model]`: the base, and how it is loaded."""
+
+    name_or_path: str = knob("demo", 'Hub id, local folder, or "demo" for the built-in model.')
+    revision: str = knob("", "Branch, tag or commit on the Hub; empty takes the newest.")
+    max_seq_length: int = knob(
+        1024, "Longest row in tokens; longer rows are cut.", low=8, high=1_048_576
+    )
+    load_in_4bit: bool = knob(False, "Load the base in 4 bits (QLoRA). Needs an NVIDIA GPU.")
+    dtype: str = knob(
+        "auto",
+        "Number format of the base; auto takes bfloat16 where the machine has it.",
+        choices=("auto", "bfloat16", "float16", "float32"),
+    )
+    trust_remote_code: bool = knob(False, "Run Python code that comes with the model. Off is safe.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoraSettings:
+    """`[lora]`: the adapter, in PEFT's LoraConfig's words."""
+
+    method: str = knob(
+        "lora", "An adapter, or every weight of the model.", choices=("lora", "full")
+    )
+    r: int = knob(16, "Rank: the width of the adapter's matrices.", low=1, high=1024)
+    lora_alpha: float = knob(16.0, "Scale: the update counts alpha / r times.", above=0)
+    lora_dropout: float = knob(
+        0.05, "Share of adapter inputs dropped in training.", low=0, high=0.9
+    )
+    target_modules: str | tuple[str, ...] = knob(
+        PROJECTIONS,
+        'Layers that get an adapter, or "all-linear" for every one but the head.',
+        choices=("all-linear",),
+    )
+    bias: str = knob("none", "Which biases are trained too.", choices=("none", "all", "lora_only"))
+    use_rslora: bool = knob(False, "Scale by alpha / sqrt(r): steadier at ranks of 64 and more.")
+    use_dora: bool = knob(
+        False, "Train magnitude and direction apart (DoRA): slower, at times better."
+    )
+    init_lora_weights: bool | str = knob(
+        True,
+        "How the adapter starts; true is PEFT's own and changes nothing at first.",
+        choices=(True, "gaussian", "pissa", "olora", "orthogonal"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataSettings:
+    """`[data]`: what it learns from."""
+
+    source: str = knob("demo", 'JSON Lines file, Hub id, "demo" or "demo-pirate".')
+    split: str = knob("train", "Split of a Hub data set, as in train or train[:5000].")
+    format: str = knob(
+        "auto",
+        "Shape of a row; auto looks at the columns.",
+        choices=("auto", "messages", "prompt_completion", "instruction", "question_answer", "text"),
+    )
+    columns: tuple[str, ...] = knob(
+        (), "Which column is what, when auto fails: prompt=question, completion=answer."
+    )
+    eval_fraction: float = knob(
+        0.05, "Share of rows held out to measure on; 0 measures nothing.", low=0, high=0.5
+    )
+    train_on: str = knob(
+        "assistant", "Tokens that count: the answers, or all.", choices=("assistant", "all")
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingSettings:
+    """`[training]`: in TRL's SFTConfig's words."""
+
+    per_device_train_batch_size: int = knob(
+        2, "Rows computed at once on each device.", low=1, high=4096
+    )
+    gradient_accumulation_steps: int = knob(4, "Batches summed into one step.", low=1, high=65536)
+    learning_rate: float = knob(2e-4, "Size of a step at its peak.", above=0, high=1)
+    lr_scheduler_type: str = knob(
+        "linear",
+        "How the learning rate falls.",
+        choices=("linear", "cosine", "constant", "constant_with_warmup"),
+    )
+    warmup_steps: int | float = knob(
+        0, "Steps of rising learning rate; below 1 a share of all.", low=0
+    )
+    max_steps: int = knob(
+        -1, "Steps in all; -1 lets num_train_epochs decide.", low=-1, high=100_000_000
+    )
+    num_train_epochs: float = knob(
+        1.0, "Passes over the data when max_steps is -1.", above=0, high=10_000
+    )
+    weight_decay: float = knob(0.0, "Pull of the weights towards zero.", low=0, high=1)
+    optim: str = knob(
+        "adamw_torch_fused",
+        "Optimiser; the 8-bit one saves memory on an NVIDIA GPU.",
+        choices=(
+            "adamw_torch_fused",
+            "adamw_torch",
+            "adamw_8bit",
+            "paged_adamw_8bit",
+            "adafactor",
+            "sgd",
+        ),
+    )
+    seed: int = knob(3407, "Seed of everything random.", low=0, high=4_294_967_295)
+    logging_steps: int = knob(1, "Steps between two points of the chart.", low=1)
+    eval_steps: int = knob(0, "Steps between held-out measurements; 0 only at both ends.", low=0)
+    save_steps: int = knob(0, "Steps between checkpoints; 0 only at the end or a stop.", low=0)
+    gradient_checkpointing: bool = knob(
+        False, "Recompute instead of keeping: less memory, a third slower."
+    )
+    early_stopping_patience: int = knob(
+        0, "Held-out measurements without improvement before it stops; 0 never.", low=0
+    )
+    stop_on_divergence: bool = knob(
+        True, "Stop on NaN or an exploding loss instead of wasting hours."
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineSettings:
+    """`[engine]`: what computes it."""
+
+    backend: str = knob(
+        "auto",
+        "Unsloth where it is installed, else transformers.",
+        choices=("auto", "unsloth", "transformers"),
+    )
+    device: str = knob("auto", "auto, cpu, cuda, or one GPU as in cuda:1.")
+    processes: int = knob(1, "GPUs that share one run (torchrun).", low=1, high=1024)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preset:
+    """One whole preset; a run's `preset.toml` is exactly this, every default written out."""
+
+    schema: int = knob(SCHEMA, "Version of this file's form.", low=1)
+    name: str = knob("", "What the preset is called.")
+    description: str = knob("", "When to pick it.")
+    model: ModelSettings = field(default_factory=ModelSettings)
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    engine: EngineSettings = field(default_factory=EngineSettings)
+
+
+TABLES: dict[str, type] = {
+    "model": ModelSettings,
+    "lora": LoraSettings,
+    "data": DataSettings,
+    "training": TrainingSettings,
+    "engine": EngineSettings,
+}
+
+
+def all_knobs() -> Iterator[Knob]:
+    """Every setting of every table, in the order of the file."""
+    for table, section in TABLES.items():
+        yield from knobs_of(section, table)
+
+
+def check(document: Mapping[str, Any]) -> list[Problem]:
+    """Everything wrong with a preset's document: keys, types, ranges, combinations."""
+    schema = document.get("schema", SCHEMA)
+    if isinstance(schema, int) and schema > SCHEMA:
+        return [
+            Problem(
+                "schema", f"{schema} is newer than this program reads ({SCHEMA}); upgrade lora-tui"
+            )
+        ]
+    top = {name: value for name, value in document.items() if name not in TABLES}
+    known = [*(item.name for item in knobs_of(Preset, "")), *TABLES]
+    found = [
+        Problem(name, unknown(name, dict.fromkeys(known))) for name in top if name not in known
+    ] + problems_in(Preset, {name: value for name, value in top.items() if name in known}, "")
+    for table, section in TABLES.items():
+        values = document.get(table, {})
+        if isinstance(values, Mapping):
+            found += problems_in(section, values, table)
+        else:
+            found.append(Problem(table, "is a table: write [" + table + "] and its keys below"))
+    return found or _conflicts(_assemble(document))
+
+
+def from_document(document: Mapping[str, Any]) -> Preset:
+    """The preset a checked document describes; call `check` first."""
+    return _assemble(document)
+
+
+def _assemble(document: Mapping[str, Any]) -> Preset:
+    sections = {table: build(section, document.get(table, {})) for table, section in TABLES.items()}
+    top = {item.name: document[item.name] for item in knobs_of(Preset, "") if item.name in document}
+    return Preset(**top, **sections)
+
+
+def to_document(preset: Preset) -> dict[str, Any]:
+    """The preset as TOML tables, every default written out."""
+    document: dict[str, Any] = {
+        item.name: getattr(preset, item.name) for item in knobs_of(Preset, "")
+    }
+    for table in TABLES:
+        section = getattr(preset, table)
+        document[table] = {
+            item.name: _plain(getattr(section, item.name)) for item in fields(section)
+        }
+    return document
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _conflicts(preset: Preset) -> list[Problem]:
+    """What is wrong between fields that are each right."""
+    found = []
+    lora, training, model, data = preset.lora, preset.training, preset.model, preset.data
+    if lora.method == "full" and model.load_in_4bit:
+        found.append(
+            Problem(
+                "model.load_in_4bit", 'a 4-bit base cannot be trained whole; use method = "lora"'
+            )
+        )
+    for key, value in (("model.name_or_path", model.name_or_path), ("data.source", data.source)):
+        if not value.strip():
+            found.append(Problem(key, "is empty"))
+    if training.max_steps == 0:
+        found.append(
+            Problem("training.max_steps", "0 trains nothing; give a number of steps, or -1")
+        )
+    if training.early_stopping_patience and not training.eval_steps:
+        found.append(
+            Problem(
+                "training.early_stopping_patience",
+                "needs training.eval_steps: nothing is measured otherwise",
+            )
+        )
+    if training.early_stopping_patience and not data.eval_fraction and not is_demo(data.source):
+        found.append(
+            Problem(
+                "training.early_stopping_patience", "needs held-out rows: data.eval_fraction is 0"
+            )
+        )
+    if isinstance(lora.target_modules, tuple) and "all-linear" in lora.target_modules:
+        found.append(Problem("lora.target_modules", '"all-linear" stands alone, not in a list'))
+    if not lora.target_modules:
+        found.append(
+            Problem("lora.target_modules", 'names no layer; write a list of names, or "all-linear"')
+        )
+    found += _column_problems(data.columns)
+    if not (preset.engine.device in {"auto", "cpu", "cuda"} or _is_gpu(preset.engine.device)):
+        found.append(
+            Problem("engine.device", f'"{preset.engine.device}" is not auto, cpu, cuda or cuda:N')
+        )
+    return found
+
+
+ROLES = ("messages", "prompt", "completion", "context", "system", "text")
+"""What a column can be to the trainer."""
+
+
+def _column_problems(columns: tuple[str, ...]) -> list[Problem]:
+    roles = [entry.partition("=") for entry in columns]
+    return [
+        Problem(
+            "data.columns",
+            f'"{role}{sign}{name}": write ROLE=COLUMN, ROLE one of {", ".join(ROLES)}',
+        )
+        for role, sign, name in roles
+        if role not in ROLES or not sign or not name
+    ]
+
+
+def _is_gpu(device: str) -> bool:
+    head, _, index = device.partition(":")
+    return head == "cuda" and index.isdecimal()
+
+
+def is_demo(source: str) -> bool:
+    """Whether a model or data source is one of the built-in ones."""
+    return source in {"demo", "demo-pirate"}

@@ -1,0 +1,276 @@
+"""Run directories: making, listing, finding and deleting them, and telling their state.
+
+A run is a folder; whether it lives is whether its `run.lock` is held, so a reused process id or a
+`kill -9` cannot deceive.
+"""
+
+import fcntl
+import itertools
+import json
+import os
+import platform
+import re
+import shutil
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lora_tui.core import events, locations
+from lora_tui.core.errors import BadInput, LoraTuiError
+from lora_tui.core.events import figure
+from lora_tui.core.files import private_folder, slug, write_atomically
+from lora_tui.core.preset_files import dumps
+from lora_tui.core.presets import Preset
+
+SCHEMA = 1
+
+LIVE = ("starting", "running", "paused", "stopping")
+ENDED = ("finished", "stopped", "failed", "crashed")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Run:
+    """A run directory; every path in it has its name here."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """The folder's name: sorts by time."""
+        return self.path.name
+
+    @property
+    def preset(self) -> Path:
+        """Exactly what ran."""
+        return self.path / "preset.toml"
+
+    @property
+    def info(self) -> Path:
+        """Name, kind, created, command, host, versions."""
+        return self.path / "run.json"
+
+    @property
+    def events(self) -> Path:
+        """The truth."""
+        return self.path / "events.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """Everything else the engine printed."""
+        return self.path / "engine.log"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the engine while it lives."""
+        return self.path / "run.lock"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Trainer checkpoints, `checkpoint-<step>` each."""
+        return self.path / "checkpoints"
+
+    @property
+    def adapter(self) -> Path:
+        """The result of a LoRA run, in PEFT's format."""
+        return self.path / "adapter"
+
+    @property
+    def model(self) -> Path:
+        """The result of a full fine-tuning run."""
+        return self.path / "model"
+
+
+def create(preset: Preset, *, name: str = "", command: str = "", kind: str = "train") -> Run:
+    """A new run directory with `preset.toml` and `run.json`; nothing is started.
+
+    Raises:
+        LoraTuiError: the disk did not take it; nothing is left behind.
+    """
+    name = name or free_name(preset.name or "run")
+    created = time.time()
+    try:
+        run = _claim(f"{time.strftime('%Y%m%d-%H%M', time.localtime(created))}-{slug(name)}")
+    except OSError as error:
+        raise LoraTuiError(
+            f"No run directory can be made in {locations.runs_folder()}: {error}.",
+            "Set LORA_TUI_HOME to a folder on a disk with room.",
+        ) from error
+    info = {
+        "schema": SCHEMA,
+        "name": name,
+        "kind": kind,
+        "created": created,
+        "command": command,
+        "host": platform.node(),
+        "preset": preset.name,
+        "model": preset.model.name_or_path,
+    }
+    try:
+        write_atomically(run.preset, dumps(preset))
+        write_atomically(run.info, json.dumps(info, indent=1))
+    except OSError as error:
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise LoraTuiError(
+            f"The run was not created: {error}.", "Is there room on the disk?"
+        ) from error
+    return run
+
+
+def free_name(wanted: str) -> str:
+    """`wanted`, or `wanted-2` and so on when runs are called that already."""
+    taken = {run.id[len("20261123-1412-") :] for run in list_runs()}
+    numbered = (f"{wanted}-{number}" for number in itertools.count(2))
+    return next(free for free in itertools.chain([wanted], numbered) if slug(free) not in taken)
+
+
+def _claim(wanted: str) -> Run:
+    """Make the folder; a second run of the same minute and name gets `-2`."""
+    folder = private_folder(locations.runs_folder())
+    for number in range(1, 10_000):
+        path = folder / (wanted if number == 1 else f"{wanted}-{number}")
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            continue
+        return Run(path)
+    raise OSError(f"10,000 runs are called {wanted}")
+
+
+def list_runs() -> list[Run]:
+    """Every run, newest first."""
+    try:
+        names = [entry.name for entry in os.scandir(locations.runs_folder()) if entry.is_dir()]
+    except OSError:
+        return []
+    folder = locations.runs_folder()
+    crowded = {minute for minute, many in Counter(map(_minute, names)).items() if many > 1}
+
+    def age(run: Run) -> tuple[str, float, str]:
+        """Ids tell the minute; only runs of one minute are asked for more."""
+        minute = _minute(run.id)
+        created = figure(read_info(run).get("created")) if minute in crowded else None
+        return minute, created or 0.0, run.id
+
+    return sorted((Run(folder / name) for name in names), key=age, reverse=True)
+
+
+def _minute(id_: str) -> str:
+    return id_[: len("20261123-1412")]
+
+
+def find(reference: str) -> Run:
+    """The run a command line names: an id, a unique prefix of one, a unique name, or `last`.
+
+    Raises:
+        BadInput: there is none, or several fit: the wrong one might be deleted.
+    """
+    found = list_runs()
+    if reference == "last" and found:
+        return found[0]
+    if exact := [run for run in found if run.id == reference]:
+        return exact[0]
+    named = [run for run in found if read_info(run).get("name") == reference]
+    fitting = named or [run for run in found if reference and run.id.startswith(reference)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        ids = ", ".join(run.id for run in fitting[:5])
+        raise BadInput(f'"{reference}" fits {len(fitting)} runs: {ids}.', "Type more of the id.")
+    raise BadInput(f'There is no run "{reference}".', "`lora-tui runs` lists them.")
+
+
+def read_info(run: Run) -> dict[str, Any]:
+    """`run.json`; empty when it is missing or garbage."""
+    try:
+        info = json.loads(run.info.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return info if isinstance(info, dict) else {}
+
+
+def add_to_info(run: Run, **facts: Any) -> None:
+    """Add what became known later to `run.json`.
+
+    Raises:
+        OSError: the disk did not take it; the old file stays.
+    """
+    write_atomically(run.info, json.dumps({**read_info(run), **facts}, indent=1))
+
+
+def is_alive(run: Run) -> bool:
+    """Whether an engine holds the run's lock now."""
+    try:
+        handle = os.open(run.lock, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+_TELLING = events.FINAL | {"launched", "step", "eval", "stopping", "paused", "resumed"}
+
+
+def told(before: str | None, kind: str) -> str | None:
+    """The event kind that tells the state, after one more event; fold it over a run's events.
+
+    Steps that still come after a request to stop do not make the run running again, and a request
+    that comes too late does not undo an end.
+    """
+    if kind not in _TELLING or (before == "stopping" and kind in {"step", "eval"}):
+        return before
+    if kind == "stopping" and before in events.FINAL:
+        return before
+    return kind
+
+
+def state_of(telling: str | None, *, alive: bool) -> str:
+    """The state that the latest telling event (see `told`) and the lock add up to."""
+    if telling in events.FINAL:
+        return str(telling)
+    if not alive:
+        return "crashed" if telling else "queued"
+    return _LIVE_AFTER.get(telling, "running")
+
+
+_LIVE_AFTER = {None: "starting", "launched": "starting", "stopping": "stopping", "paused": "paused"}
+
+
+def delete(run: Run) -> None:
+    """Remove the run and everything made in it.
+
+    Raises:
+        LoraTuiError: it is alive, or its files cannot be removed.
+    """
+    try:
+        with run.lock.open("a") as lock:  # held, so that nobody resumes it meanwhile
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(run.path)
+    except BlockingIOError as error:
+        raise LoraTuiError(
+            f"{run.id} is still running.", f"Stop it first: lora-tui stop {run.id}"
+        ) from error
+    except OSError as error:
+        raise LoraTuiError(
+            f"{run.id} was not removed: {error}.", "Remove its folder by hand."
+        ) from error
+
+
+def checkpoint_steps(run: Run) -> list[int]:
+    """Steps of the complete checkpoints, rising; one without `trainer_state.json` is incomplete."""
+    try:
+        names = [entry.name for entry in run.checkpoints.iterdir()]
+    except OSError:
+        return []
+    matches = (re.fullmatch(r"checkpoint-(\d+)", name) for name in names)
+    return sorted(
+        int(match[1])
+        for match in matches
+        if match and (run.checkpoints / match[0] / "trainer_state.json").is_file()
+    )

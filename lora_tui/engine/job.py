@@ -1,0 +1,133 @@
+"""The shell around every verb of the engine: lock, signals, events, and always a named end."""
+
+import os
+import platform as host
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lora_tui.core import events, preset_files
+from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.presets import Preset
+from lora_tui.core.runs import Run
+from lora_tui.engine import backends, environment, failures, locking, machine
+from lora_tui.engine.backends import Platform
+from lora_tui.engine.stopping import Stopping, StopRequested
+
+_TRACE_LINES = 12
+_RESERVED = 1 << 16
+
+
+@dataclass(slots=True)
+class Job:
+    """One engine process at work in one run directory."""
+
+    run: Run
+    preset: Preset
+    platform: Platform
+    torch: Any
+    stop: Stopping
+    progress: dict[str, Any] = field(default_factory=dict)
+
+    def emit(self, kind: str, **fields: Any) -> None:
+        """Append an event; fields that are None are left out."""
+        events.append(self.run.events, kind, **fields)
+
+    def end(self, kind: str, **fields: Any) -> None:
+        """Append the final event; from here on a request to stop changes nothing."""
+        self.stop.requested = True
+        self.emit(kind, **self.progress, **fields)
+
+    def warn(self, text: str) -> None:
+        """Say something the user should know."""
+        self.emit("warning", text=text)
+
+    def peak_memory(self) -> int:
+        """The most memory taken so far."""
+        return machine.peak_memory(self.torch, self.platform.device)
+
+
+def execute(
+    folder: Path, work: Callable[[Job], None], started: Callable[[Run], dict[str, Any]]
+) -> int:
+    """Do `work` in a run directory and return the process's exit code.
+
+    Args:
+        folder: The run directory.
+        work: What to do once the libraries are imported; writes `finished` or `stopped` itself.
+        started: More fields for the `started` event.
+    """
+    os.umask(0o077)  # everything in a run directory is the user's alone
+    run = Run(folder.absolute())
+    progress: dict[str, Any] = {"step": 0}
+    stop = Stopping(lambda: events.append(run.events, "stopping"))
+    try:
+        locking.hold(run)
+    except LoraTuiError as error:  # the events are those of the engine that holds the lock
+        print(error, file=sys.stderr)
+        return 1
+    try:
+        stop.listen()
+        _reserve(run).write_bytes(bytes(_RESERVED))
+        job = _prepare(run, stop, progress, started)
+        work(job)
+    except StopRequested:
+        events.append(run.events, "stopped", **progress)
+    except BaseException as error:
+        stop.requested = True  # so that a request from here on adds nothing
+        _report_failure(run, error, progress)
+        return 1
+    finally:
+        _reserve(run).unlink(missing_ok=True)
+    return 0
+
+
+def _reserve(run: Run) -> Path:
+    """A little room kept free, so that a full disk still lets the run say why it ended."""
+    return run.path / ".reserve"
+
+
+def _prepare(
+    run: Run, stop: Stopping, progress: dict[str, Any], started: Callable[[Run], dict[str, Any]]
+) -> Job:
+    """Import what the preset needs, in order, and say that the run has started."""
+    preset = preset_files.load(run.preset)
+    environment.prepare(preset)
+    import torch
+
+    torch.set_num_threads(max(1, int(os.environ["OMP_NUM_THREADS"].split(",")[0])))
+    chosen = backends.choose_platform(preset, torch)
+    job = Job(run, preset, chosen, torch, stop, progress)
+    job.emit(
+        "started",
+        pid=os.getpid(),
+        host=host.node(),
+        backend=chosen.backend,
+        device=machine.device_name(torch, chosen.device),
+        versions=machine.versions(),
+        **started(run),
+    )
+    backends.import_backend(chosen)
+    return job
+
+
+def _report_failure(run: Run, error: BaseException, progress: dict[str, Any]) -> None:
+    _reserve(run).unlink(missing_ok=True)
+    summary, hint = failures.explain(error)
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    try:
+        events.append(
+            run.events,
+            "failed",
+            summary=failures.without_tokens(summary),
+            hint=failures.without_tokens(hint),
+            trace_tail=failures.without_tokens("\n".join(lines[-_TRACE_LINES:])),
+            **progress,
+        )
+    finally:
+        with suppress(OSError):
+            print(failures.without_tokens("\n".join(lines)), file=sys.stderr, flush=True)

@@ -1,0 +1,71 @@
+"""What the engine runs on: versions, device, number formats, and the memory it has taken."""
+
+import platform
+import resource
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+_LIBRARIES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "datasets",
+    "accelerate",
+    "unsloth",
+    "bitsandbytes",
+)
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the libraries that decide a run's result."""
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def is_installed(module: str) -> bool:
+    """Whether `module` can be imported, without importing it."""
+    return find_spec(module) is not None
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 in hardware; without, it is slower than float32."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("ascii", "replace").splitlines()
+    except OSError:
+        return False
+    flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
+    return bool({"amx_bf16", "avx512_bf16", "bf16"} & set(flags.split()))
+
+
+def has_bfloat16(torch: Any, device: str) -> bool:
+    """Whether `device` computes in bfloat16 natively."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return cpu_has_bfloat16()
+
+
+def device_name(torch: Any, device: str) -> str:
+    """The device in words, as `run.json` and the model card show it."""
+    if device == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(0)})"
+    return f"cpu ({torch.get_num_threads()} threads)"
+
+
+def peak_memory(torch: Any, device: str) -> int:
+    """The most memory taken so far: on the GPU by torch, else by this process."""
+    if device == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    try:
+        # Not getrusage first: its figure is inherited from the process that started this one.
+        status = Path("/proc/self/status").read_text("ascii", "replace")
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    except (OSError, IndexError, ValueError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

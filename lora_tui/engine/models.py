@@ -1,0 +1,217 @@
+"""The base model by either backend, and what of it is trained."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lora_tui.core import locations
+from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.presets import Preset, is_demo
+from lora_tui.engine.backends import CHANGES_BASE, Platform
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A model ready to train, and what is known of it."""
+
+    model: Any
+    reference: str
+    total_parameters: int
+    trainable_parameters: int
+    dtype: str
+    original_dtype: Any
+    revision: str | None
+
+
+def reference_of(preset: Preset) -> str:
+    """What the libraries call the base: a Hub id, or the absolute path of a local folder.
+
+    Raises:
+        LoraTuiError: it is a path, and no model is there.
+    """
+    name = preset.model.name_or_path
+    folder = locations.assets_folder() / "demo-model" if is_demo(name) else Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise LoraTuiError(
+                f"{folder} holds no model: config.json is missing.", "Correct model.name_or_path."
+            )
+        return str(folder.absolute())
+    if is_demo(name) or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise LoraTuiError(
+            f"There is no model at {folder}.",
+            "Correct model.name_or_path: a local folder, or a Hub id as owner/name.",
+        )
+    return name
+
+
+def load_tokenizer(preset: Preset) -> Any:
+    """The base's tokenizer; both backends train on what this one makes of the rows."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(
+        reference_of(preset),
+        revision=preset.model.revision or None,
+        trust_remote_code=preset.model.trust_remote_code,
+    )
+    if not tokenizer.is_fast:
+        raise LoraTuiError(
+            f"The tokenizer of {preset.model.name_or_path} does not say where its tokens lie.",
+            "Choose a model with a tokenizer.json: which tokens are trained is proven through it.",
+        )
+    return tokenizer
+
+
+def training_dtype(preset: Preset, platform: Platform, torch: Any) -> Any:
+    """The number format that the base's weights are kept in while training.
+
+    Weights that are trained, or that PiSSA and OLoRA take a part out of, stay in float32 (computing
+    is in bfloat16 all the same): in bfloat16 small steps are rounded away.
+    """
+    asked = preset.model.dtype
+    if asked != "auto":
+        return getattr(torch, asked)
+    exact = preset.lora.method == "full" or preset.lora.init_lora_weights in CHANGES_BASE
+    if exact or (not platform.bfloat16 and not platform.on_gpu):
+        return torch.float32
+    return torch.bfloat16 if platform.bfloat16 else torch.float16
+
+
+def compute_dtype(preset: Preset, platform: Platform) -> str:
+    """The number format of the arithmetic: bfloat16, float16 or float32."""
+    if preset.model.dtype != "auto":
+        return preset.model.dtype
+    if platform.bfloat16:
+        return "bfloat16"
+    return "float16" if platform.on_gpu else "float32"
+
+
+def load(preset: Preset, platform: Platform) -> Loaded:
+    """The base with what is trained of it switched on: an adapter, or every weight."""
+    import torch
+    from transformers import AutoConfig, set_seed
+
+    reference = reference_of(preset)
+    config = AutoConfig.from_pretrained(
+        reference,
+        revision=preset.model.revision or None,
+        trust_remote_code=preset.model.trust_remote_code,
+    )
+    dtype = training_dtype(preset, platform, torch)
+    loader = _load_by_unsloth if platform.backend == "unsloth" else _load_by_transformers
+    base = loader(preset, platform, reference, dtype)
+    total = base.num_parameters()
+    set_seed(preset.training.seed)
+    model = (
+        base if preset.lora.method == "full" else _attach_adapter(base, preset, platform, reference)
+    )
+    trainable = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    return Loaded(
+        model=model,
+        reference=reference,
+        total_parameters=total,
+        trainable_parameters=trainable,
+        dtype="4-bit" if preset.model.load_in_4bit else str(dtype).removeprefix("torch."),
+        original_dtype=config.dtype or dtype,
+        revision=getattr(config, "_commit_hash", None),
+    )
+
+
+def _load_by_unsloth(preset: Preset, platform: Platform, reference: str, dtype: Any) -> Any:
+    from unsloth import FastLanguageModel
+
+    full = preset.lora.method == "full"
+    exact = full and str(dtype) == "torch.float32"
+    model, _ = FastLanguageModel.from_pretrained(
+        reference,
+        max_seq_length=preset.model.max_seq_length,
+        dtype=dtype,
+        load_in_4bit=preset.model.load_in_4bit,
+        full_finetuning=full,
+        use_gradient_checkpointing=_checkpointing(preset, platform),
+        revision=preset.model.revision or None,
+        trust_remote_code=preset.model.trust_remote_code,
+        use_exact_model_name=True,  # else a pre-quantised copy under another name is fetched
+        # Weights in float32, arithmetic in bfloat16; the CPU backend does so unasked.
+        **({"float32_mixed_precision": True} if exact and platform.on_gpu else {}),
+    )
+    return model
+
+
+def _checkpointing(preset: Preset, platform: Platform) -> str | bool:
+    """Unsloth's own kind offloads to the host's memory, which makes sense on a GPU only."""
+    if not preset.training.gradient_checkpointing:
+        return False
+    return "unsloth" if platform.on_gpu else True
+
+
+def _load_by_transformers(preset: Preset, platform: Platform, reference: str, dtype: Any) -> Any:
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    quantised = {
+        "quantization_config": BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=compute_dtype(preset, platform),
+        ),
+        "device_map": {"": 0},
+    }
+    return AutoModelForCausalLM.from_pretrained(
+        reference,
+        dtype=dtype,
+        revision=preset.model.revision or None,
+        trust_remote_code=preset.model.trust_remote_code,
+        **(quantised if preset.model.load_in_4bit else {}),
+    )
+
+
+def adapter_settings(preset: Preset) -> dict[str, Any]:
+    """The preset's [lora] as PEFT's LoraConfig takes it."""
+    lora = preset.lora
+    targets = lora.target_modules
+    alpha = int(lora.lora_alpha) if lora.lora_alpha == int(lora.lora_alpha) else lora.lora_alpha
+    return {
+        "r": lora.r,
+        "lora_alpha": alpha,
+        "lora_dropout": lora.lora_dropout,
+        "target_modules": targets if isinstance(targets, str) else list(targets),
+        "bias": lora.bias,
+        "use_rslora": lora.use_rslora,
+        "use_dora": lora.use_dora,
+        "init_lora_weights": lora.init_lora_weights,
+    }
+
+
+def _attach_adapter(base: Any, preset: Preset, platform: Platform, reference: str) -> Any:
+    settings = adapter_settings(preset)
+    if platform.backend == "unsloth":
+        from unsloth import FastLanguageModel
+
+        model = FastLanguageModel.get_peft_model(
+            base,
+            **settings,
+            use_gradient_checkpointing=_checkpointing(preset, platform),
+            random_state=preset.training.seed,
+        )
+    else:
+        from peft import LoraConfig, get_peft_model
+
+        model = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", **settings))
+    config = model.peft_config["default"]
+    config.base_model_name_or_path = reference
+    config.revision = preset.model.revision or None
+    return model
+
+
+def unmatched_targets(model: Any, preset: Preset) -> list[str]:
+    """Names in lora.target_modules that no layer has: PEFT passes over them silently."""
+    targets = preset.lora.target_modules
+    if isinstance(targets, str):
+        return []
+    names = [name for name, _ in model.named_modules()]
+    return [target for target in targets if not any(_ends_in(name, target) for name in names)]
+
+
+def _ends_in(name: str, target: str) -> bool:
+    return name == target or name.endswith(f".{target}")

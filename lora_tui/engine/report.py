@@ -1,0 +1,193 @@
+"""What the trainer does, as events; and when it has to stop."""
+
+import time
+from typing import Any
+
+from transformers import TrainerCallback
+from transformers.trainer_callback import ExportableState
+
+from lora_tui.engine import checkpoints
+from lora_tui.engine.data import Data
+from lora_tui.engine.divergence import Diverged, DivergenceGuard
+from lora_tui.engine.job import Job
+
+
+class Report(TrainerCallback, ExportableState):
+    """The trainer's only voice.
+
+    Its counts go into every checkpoint (`state`), so that a resumed run counts on.
+    """
+
+    def __init__(self, job: Job, data: Data) -> None:
+        """Begin at step 0; `attach` follows once there is a trainer."""
+        self.job, self.data = job, data
+        self.was_stopped = False
+        self._trainer: Any = None
+        self._evaluation: Any = None
+        self._guard = DivergenceGuard()
+        self._seconds = 0.0
+        self._mark = time.perf_counter()
+        self._best: float | None = None
+        self._best_step = 0
+        self._since_best = 0
+
+    def attach(self, trainer: Any, evaluation: Any) -> None:
+        """Name the trainer whose steps are reported, and what measures between them."""
+        self._trainer, self._evaluation = trainer, evaluation
+        trainer.measure = self._measure
+
+    # --- What survives in a checkpoint ---
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run has to know."""
+        counts = {
+            "seconds": self._seconds,
+            "tokens": int(self._trainer.tokens) if self._trainer else 0,
+            "trained_tokens": int(self._trainer.trained_tokens) if self._trainer else 0,
+            "recent": list(self._guard.recent),
+            "above": self._guard.above,
+            "best": self._best,
+            "best_step": self._best_step,
+            "since_best": self._since_best,
+        }
+        return {"args": {}, "attributes": counts}
+
+    def recall(self, state: Any) -> None:
+        """Go on from the counts in a checkpoint's trainer state."""
+        saved = state.stateful_callbacks.get(type(self).__name__, {}).get("attributes", {})
+        if not saved or not state.global_step:
+            return
+        self._seconds = saved["seconds"]
+        self._trainer.tokens, self._trainer.trained_tokens = (
+            saved["tokens"],
+            saved["trained_tokens"],
+        )
+        self._guard = DivergenceGuard(saved["recent"], saved["above"])
+        self._best, self._best_step = saved["best"], saved["best_step"]
+        self._since_best = saved["since_best"]
+
+    # --- What the trainer calls ---
+
+    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+        """Start the clock."""
+        self.recall(state)
+        self._mark = time.perf_counter()
+
+    def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Watch the loss, and decide what happens after this step."""
+        loss = float(self._trainer.step_loss)  # waits for the device, so the clock is right
+        self._tick()
+        step, training = state.global_step, self.job.preset.training
+        self.job.progress["step"] = step
+        if training.stop_on_divergence:
+            try:
+                self._guard.watch(step, loss)
+            except Diverged:
+                self._emit_step(state, {"loss": loss})
+                raise
+        is_last = step >= state.max_steps
+        if training.eval_steps and step % training.eval_steps == 0 and not is_last:
+            control.should_evaluate = True
+        if is_last:
+            control.should_log = True
+            control.should_evaluate = bool(training.early_stopping_patience)
+        self._heed_stop(control)
+
+    def _heed_stop(self, control: Any) -> None:
+        """End after this step if asked to: with its point on the chart and a checkpoint."""
+        if self.job.stop.requested:
+            self.was_stopped = self.was_stopped or self.job.progress["step"] < self.data.max_steps
+            control.should_log = control.should_save = control.should_training_stop = True
+            control.should_evaluate = False
+
+    def on_log(self, args: Any, state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
+        """A point on the chart."""
+        state.log_history.clear()  # events.jsonl has it; in every checkpoint it would only grow
+        if not logs or "loss" not in logs:
+            return
+        self._tick()
+        self._emit_step(state, logs)
+        norm = logs.get("grad_norm")
+        # The scaler of float16 meets infinities on purpose and skips those steps.
+        if self.job.preset.training.stop_on_divergence and norm is not None and not args.fp16:
+            self._guard.watch_norm(state.global_step, norm)
+
+    def _emit_step(self, state: Any, logs: dict[str, Any]) -> None:
+        self.job.emit(
+            "step",
+            step=state.global_step,
+            epoch=state.epoch,
+            loss=logs["loss"],
+            learning_rate=logs.get("learning_rate"),
+            grad_norm=logs.get("grad_norm"),
+            tokens=int(self._trainer.tokens),
+            trained_tokens=int(self._trainer.trained_tokens),
+            seconds=self._seconds,
+            memory_bytes=self.job.peak_memory(),
+            max_steps=state.max_steps,
+        )
+
+    def _measure(self) -> None:
+        """Held-out loss between two steps; may end the run for want of improvement."""
+        state, control = self._trainer.state, self._trainer.control
+        loss = self._evaluation.measure_quickly(state.global_step)
+        self._heed_stop(control)
+        control.should_evaluate = False
+        self._mark = time.perf_counter()
+        patience = self.job.preset.training.early_stopping_patience
+        if loss is None or not patience:
+            return
+        if self._best is None or loss < self._best:
+            self._best, self._best_step, self._since_best = loss, state.global_step, 0
+            state.best_global_step = state.global_step  # its checkpoint is not cleared away
+            control.should_save = True
+            return
+        self._since_best += 1
+        if self._since_best >= patience:
+            self.job.warn(
+                f"Stopped early: the held-out loss has not improved since step {self._best_step} "
+                f"(training.early_stopping_patience = {patience})."
+            )
+            control.should_save = control.should_training_stop = True
+
+    def on_save(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+        """A checkpoint is whole."""
+        path = self.job.run.checkpoints / f"checkpoint-{state.global_step}"
+        self.job.emit(
+            "checkpoint",
+            step=state.global_step,
+            path=str(path.relative_to(self.job.run.path)),
+            bytes=checkpoints.size_of(path),
+        )
+        self._mark = time.perf_counter()
+
+    def _tick(self) -> None:
+        """Count the time since the last tick as training."""
+        now = time.perf_counter()
+        self._seconds += now - self._mark
+        self._mark = now
+
+    # --- What is left at the end ---
+
+    def keep_best(self) -> None:
+        """After early stopping was asked for, go back to the weights that measured best."""
+        state = self._trainer.state
+        best = self.job.run.checkpoints / f"checkpoint-{self._best_step}"
+        if (
+            self.was_stopped
+            or self._best is None
+            or self._best_step == state.global_step
+            or not best.is_dir()
+        ):
+            return
+        self._trainer.load_weights(best)
+        self.job.warn(f"The weights of step {self._best_step} are kept: they measured best.")
+
+    def figures(self) -> dict[str, Any]:
+        """What the final event says about speed and memory."""
+        step, tokens = self.job.progress["step"], int(self._trainer.tokens)
+        return {
+            "seconds_per_step": self._seconds / step if step else None,
+            "tokens_per_second": tokens / self._seconds if self._seconds else None,
+            "peak_memory_bytes": self.job.peak_memory(),
+        }

@@ -1,0 +1,124 @@
+"""The result of a run on disk: whole or absent, and with its own description."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lora_tui.core.files import write_atomically
+from lora_tui.engine import checkpoints
+from lora_tui.engine.backends import CHANGES_BASE
+from lora_tui.engine.card import model_card
+from lora_tui.engine.job import Job
+from lora_tui.engine.models import Loaded
+from lora_tui.engine.trainer import check_weights
+
+
+class Result:
+    """What a run leaves: `adapter/` as PEFT writes it, or `model/` after full fine-tuning."""
+
+    def __init__(self, job: Job, loaded: Loaded, trainer: Any, tokenizer: Any) -> None:
+        """Nothing is written yet."""
+        self.job, self.loaded, self.trainer, self.tokenizer = job, loaded, trainer, tokenizer
+        self.is_adapter = job.preset.lora.method == "lora"
+        self.path = job.run.adapter if self.is_adapter else job.run.model
+        self._start = job.run.checkpoints / "start"
+        if (old := _old(self.path)).exists() and not self.path.exists():
+            old.rename(self.path)  # a crash came between the two renames of `_swap`
+
+    @property
+    def _changes_base(self) -> bool:
+        return self.is_adapter and self.job.preset.lora.init_lora_weights in CHANGES_BASE
+
+    def keep_start(self) -> None:
+        """Keep the untrained adapter where it took a part out of the base: saving needs it back."""
+        if self._changes_base:
+            config = self._model.peft_config["default"]
+            asked, config.init_lora_weights = config.init_lora_weights, True
+            self._save_adapter(self._start)
+            config.init_lora_weights = asked
+
+    @property
+    def _model(self) -> Any:
+        return self.trainer.accelerator.unwrap_model(self.trainer.model)
+
+    def save(self) -> None:
+        """Write aside, then rename: a crash leaves the old result or the new, never a part.
+
+        Raises:
+            Diverged: a weight is NaN.
+            OSError: the disk is full; an older result is untouched.
+        """
+        check_weights(self.trainer.model, self.trainer.state.global_step)
+        aside = self.path.with_name(f".{self.path.name}.new")
+        shutil.rmtree(aside, ignore_errors=True)
+        try:
+            if self.is_adapter:
+                self._save_adapter(
+                    aside,
+                    **(
+                        {"path_initial_model_for_weight_conversion": str(self._start)}
+                        if self._changes_base
+                        else {}
+                    ),
+                )
+            else:
+                self._save_model(aside)
+            self.tokenizer.save_pretrained(aside)
+            for file in aside.iterdir():
+                _sync(file)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        _swap(aside, self.path)
+
+    def _save_adapter(self, folder: Path, **options: Any) -> None:
+        from peft import PeftModel
+
+        # PEFT's own method: Unsloth's replacement may write a pickle.
+        PeftModel.save_pretrained(self._model, str(folder), safe_serialization=True, **options)
+
+    def _save_model(self, folder: Path) -> None:
+        # In place, so that what is measured afterwards is what is saved.
+        self._model.to(self.loaded.original_dtype)
+        self._model.save_pretrained(str(folder))
+
+    def describe(self, figures: Mapping[str, Any], measured: Sequence[Mapping[str, Any]]) -> None:
+        """Write the model card, with the results."""
+        write_atomically(
+            self.path / "README.md", model_card(self.job, self.loaded, figures, measured)
+        )
+
+    def figures(self) -> dict[str, Any]:
+        """What the final event says about the result."""
+        weights = sum(checkpoints.size_of(file) for file in self.path.glob("*.safetensors"))
+        name = self.path.name
+        kind = "adapter" if self.is_adapter else "model"
+        return {
+            "trainable_parameters": self.loaded.trainable_parameters,
+            kind: name,
+            f"{kind}_bytes": weights,
+        }
+
+
+def _swap(new: Path, place: Path) -> None:
+    """Put `new` where `place` is, keeping the old one until the new one stands."""
+    old = _old(place)
+    shutil.rmtree(old, ignore_errors=True)
+    if place.exists():
+        place.rename(old)
+    new.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _old(place: Path) -> Path:
+    return place.with_name(f".{place.name}.old")
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,139 @@
+"""A training run from preset to adapter, top to bottom."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from lora_tui.core import runs
+from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.runs import Run
+from lora_tui.engine import checkpoints, data, job, machine
+from lora_tui.engine.job import Job
+from lora_tui.engine.stopping import StopRequested
+
+
+def main(folder: Path, *, resume: bool) -> int:
+    """Train in a run directory; the exit code is 0 for finished and stopped, 1 for failed."""
+    checkpoint: tuple[int, Path] | None = None
+
+    def started(run: Run) -> dict[str, Any]:
+        nonlocal checkpoint
+        checkpoint = checkpoints.last_complete(run) if resume else None
+        return {"resumed_from": checkpoint[0]} if checkpoint else {}
+
+    def work(current: Job) -> None:
+        checkpoints.discard_broken(current.run)
+        if resume and not checkpoint:
+            current.warn("There is no complete checkpoint to resume from, so the run begins again.")
+        train(current, checkpoint)
+
+    return job.execute(folder, work, started)
+
+
+def train(job: Job, checkpoint: tuple[int, Path] | None) -> None:
+    """Load, prepare, measure, fit, save, measure again."""
+    from lora_tui.engine import models
+    from lora_tui.engine.evaluation import Evaluation
+    from lora_tui.engine.report import Report
+    from lora_tui.engine.saving import Result
+    from lora_tui.engine.trainer import build
+
+    preset, platform = job.preset, job.platform
+    if checkpoint:
+        job.progress["step"] = checkpoint[0]
+
+    tokenizer = models.load_tokenizer(preset)
+    rows = data.prepare(preset, tokenizer)
+    job.progress["max_steps"] = rows.max_steps
+    if checkpoint:
+        _refuse_other_data(job, rows)
+    job.emit("data", **rows.report)
+
+    loaded = models.load(preset, platform)
+    _tell_about(job, loaded, rows)
+    runs.add_to_info(
+        job.run,
+        versions=machine.versions(),
+        device=machine.device_name(job.torch, platform.device),
+        data_fingerprint=rows.report["fingerprint"],
+        base_revision=loaded.revision,
+    )
+
+    report = Report(job, rows)
+    trainer = build(
+        preset=preset,
+        platform=platform,
+        model=loaded.model,
+        tokenizer=tokenizer,
+        rows=rows.train.examples,
+        checkpoints=job.run.checkpoints,
+        report=report,
+    )
+    evaluation = Evaluation(job, trainer, rows)
+    report.attach(trainer, evaluation)
+    result = Result(job, loaded, trainer, tokenizer)
+
+    if not checkpoint:
+        result.keep_start()
+        evaluation.measure(0, thorough=True)
+    with job.stop.deferred():
+        fit(trainer, rows.max_steps, checkpoint)
+        report.keep_best()
+        result.save()
+        if not report.was_stopped:
+            # Everything is saved: a request now only shortens the measuring.
+            with suppress(StopRequested), job.stop.at_once():
+                evaluation.measure(trainer.state.global_step, thorough=True)
+        result.describe(report.figures(), evaluation.both_ends())
+        ended = "stopped" if report.was_stopped else "finished"
+        job.end(ended, **report.figures(), **result.figures())
+
+
+def fit(trainer: Any, max_steps: int, checkpoint: tuple[int, Path] | None) -> None:
+    """Train from the beginning or from a checkpoint.
+
+    A checkpoint of the last step is only loaded: the trainer would take one step too many.
+    """
+    if checkpoint and checkpoint[0] >= max_steps:
+        trainer.restore(checkpoint[1])
+    else:
+        trainer.train(resume_from_checkpoint=str(checkpoint[1]) if checkpoint else None)
+
+
+def _refuse_other_data(job: Job, rows: data.Data) -> None:
+    """A checkpoint counts rows: on other rows it would go on with something else, unsaid."""
+    before = runs.read_info(job.run).get("data_fingerprint")
+    if before is not None and before != rows.report["fingerprint"]:
+        raise LoraTuiError(
+            f"The data in {rows.report['source']} changed since this run began.",
+            "Put it back as it was to resume, or start a new run on it.",
+        )
+
+
+def _tell_about(job: Job, loaded: Any, rows: data.Data) -> None:
+    """The `model` event, and what is odd about model or data."""
+    from lora_tui.engine import models
+
+    preset = job.preset
+    job.emit(
+        "model",
+        name=preset.model.name_or_path,
+        revision=loaded.revision,
+        method=preset.lora.method,
+        dtype=loaded.dtype,
+        quantised=preset.model.load_in_4bit,
+        trainable_parameters=loaded.trainable_parameters,
+        total_parameters=loaded.total_parameters,
+    )
+    for text in rows.template.warnings:
+        job.warn(text)
+    if preset.lora.method == "lora" and (missing := models.unmatched_targets(loaded.model, preset)):
+        job.warn(
+            f"No layer is called {', '.join(missing)} (lora.target_modules); the rest is trained."
+        )
+    limit = getattr(loaded.model.config, "max_position_embeddings", None)
+    if limit and rows.report["longest"] > limit:
+        job.warn(
+            f"Rows of up to {rows.report['longest']} tokens are longer than the {limit} that the "
+            f"model was made for: set model.max_seq_length = {limit}."
+        )

@@ -1,0 +1,198 @@
+"""TRL's SFTTrainer, set up from a preset, on rows that are tokenised already.
+
+Imported only after the backend: Unsloth replaces TRL's classes as it loads.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from datasets import Dataset
+from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainerState
+from trl import SFTConfig, SFTTrainer
+
+from lora_tui.core.presets import Preset
+from lora_tui.engine import fused_head
+from lora_tui.engine.backends import Platform
+from lora_tui.engine.collate import Collator, pad_id
+from lora_tui.engine.divergence import REMEDY, Diverged
+from lora_tui.engine.masking import IGNORED, Example
+from lora_tui.engine.models import compute_dtype
+
+NEVER = 1_000_000_000
+"""A number of steps no run reaches."""
+
+KEPT_CHECKPOINTS = 2
+
+
+class Trainer(SFTTrainer):
+    """Counts the tokens of every step, and measures held-out loss over tokens."""
+
+    tokens: Any = 0
+    trained_tokens: Any = 0
+    step_loss: Any = 0.0
+    measure: Callable[[], None]
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        """The batches of the next step, counted as they are handed out.
+
+        Not in the collator: the loader reads ahead.
+        """
+        batches, items = super().get_batch_samples(*args, **kwargs)
+        self.step_loss = 0.0
+        for batch in batches:
+            self.tokens += batch["attention_mask"].sum()
+            self.trained_tokens += (batch["labels"] != IGNORED).sum()
+        return batches, items
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Any:
+        """One batch forward and backward; its share of the step's loss is added up."""
+        loss = super().training_step(*args, **kwargs)
+        self.step_loss = self.step_loss + loss
+        return loss
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """Nothing: TRL would write a card of its own with every checkpoint."""
+
+    @torch.no_grad()
+    def held_out_loss(self, rows: Sequence[Example], stop: Any) -> float:
+        """The mean loss over the trained tokens of `rows`; moves no random state.
+
+        Transformers' own `evaluate` averages batches, whatever their number of tokens.
+        """
+        self.model.eval()
+        total = torch.zeros((), dtype=torch.float64)
+        for batch in _by_length(rows, self.args.per_device_eval_batch_size):
+            stop.check()
+            inputs = self._prepare_inputs(self.data_collator(batch))
+            count = (inputs["labels"] != IGNORED).sum().item()
+            with self.accelerator.autocast():
+                total += self.compute_loss(self.model, inputs).double().cpu() * count
+        self.model.train()
+        return float(total / sum(row.trained for row in rows))
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Measure and report between two steps; transformers' own figures are not wanted."""
+        self.measure()
+        return {}
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        check_weights(self.model, self.state.global_step)
+        super()._save_checkpoint(*args, **kwargs)
+
+    def load_weights(self, checkpoint: Path) -> None:
+        """Take the weights of a checkpoint, and nothing else of it."""
+        self._load_from_checkpoint(str(checkpoint))
+
+    def restore(self, checkpoint: Path) -> None:
+        """Stand where a checkpoint stands, without training on."""
+        self.load_weights(checkpoint)
+        self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        self.callback_handler.on_train_begin(self.args, self.state, self.control)
+
+
+def check_weights(model: Any, step: int) -> None:
+    """Make sure that no broken weight is ever saved.
+
+    Raises:
+        Diverged: a trained weight is NaN or infinite.
+    """
+    trained = (weight for weight in model.parameters() if weight.requires_grad)
+    if not all(bool(torch.isfinite(weight).all()) for weight in trained):
+        raise Diverged(
+            f"The trained weights hold NaN or infinity at step {step}, so they are not saved.",
+            REMEDY,
+        )
+
+
+def _by_length(rows: Sequence[Example], size: int) -> list[list[dict[str, Any]]]:
+    """Batches of rows of like length, so that little is padding."""
+    ordered = sorted(rows, key=lambda row: len(row.input_ids), reverse=True)
+    return [
+        [
+            {"input_ids": row.input_ids, "labels": row.labels}
+            for row in ordered[start : start + size]
+        ]
+        for start in range(0, len(ordered), size)
+    ]
+
+
+def build(
+    *,
+    preset: Preset,
+    platform: Platform,
+    model: Any,
+    tokenizer: Any,
+    rows: Sequence[Example],
+    checkpoints: Path,
+    report: TrainerCallback,
+) -> Trainer:
+    """A trainer whose only voice is `report`."""
+    if platform.backend == "transformers" and not platform.on_gpu:
+        fused_head.install()
+    trainer = Trainer(
+        model=model,
+        args=arguments(preset, platform, checkpoints),
+        data_collator=Collator(pad_id(tokenizer)),
+        train_dataset=as_dataset(rows),
+        processing_class=tokenizer,
+        callbacks=[report],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    for weight in trainer.model.parameters():
+        if weight.requires_grad and preset.lora.method == "lora":
+            weight.data = weight.data.float()  # TRL makes a 4-bit base's adapter bfloat16
+    return trainer
+
+
+def as_dataset(rows: Sequence[Example]) -> Dataset:
+    """The rows in the form that SFTTrainer insists on."""
+    columns = {
+        "input_ids": [numpy.asarray(row.input_ids, dtype=numpy.int32) for row in rows],
+        "labels": [numpy.asarray(row.labels, dtype=numpy.int32) for row in rows],
+    }
+    return Dataset.from_dict(columns)
+
+
+def arguments(preset: Preset, platform: Platform, checkpoints: Path) -> SFTConfig:
+    """The preset's [training] as TRL takes it, and what keeps TRL quiet and exact."""
+    training = preset.training
+    compute = compute_dtype(preset, platform)
+    return SFTConfig(
+        output_dir=str(checkpoints),
+        per_device_train_batch_size=training.per_device_train_batch_size,
+        per_device_eval_batch_size=training.per_device_train_batch_size,
+        gradient_accumulation_steps=training.gradient_accumulation_steps,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type=training.lr_scheduler_type,
+        warmup_steps=training.warmup_steps,
+        max_steps=training.max_steps,
+        num_train_epochs=training.num_train_epochs,
+        weight_decay=training.weight_decay,
+        optim=training.optim,
+        seed=training.seed,
+        data_seed=training.seed,
+        logging_steps=training.logging_steps,
+        save_strategy="steps",
+        save_steps=training.save_steps or NEVER,
+        save_total_limit=KEPT_CHECKPOINTS,
+        eval_strategy="no",
+        gradient_checkpointing=training.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False}
+        if training.gradient_checkpointing
+        else None,
+        bf16=compute == "bfloat16",
+        fp16=compute == "float16",
+        use_cpu=not platform.on_gpu,
+        dataloader_pin_memory=platform.on_gpu,
+        max_length=None,
+        packing=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        disable_tqdm=True,
+        report_to=[],
+        logging_nan_inf_filter=False,
+        push_to_hub=False,
+    )

@@ -1,0 +1,144 @@
+"""What this machine has for the work: asked without importing torch, in a few seconds."""
+
+import importlib.metadata
+import locale
+import os
+import platform
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lora_tui.core import locations, text
+
+_NEEDED = ("torch", "transformers", "peft", "trl", "datasets")
+_LITTLE_DISK = 5e9
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing looked at: green, yellow or red, why, and what to do."""
+
+    name: str
+    status: str
+    detail: str
+    remedy: str = ""
+
+
+def examine() -> Iterator[Item]:
+    """Look at the machine, one item after another; the Hub comes last, since it may be slow."""
+    torch = _version("torch")
+    gpu = _gpu(torch)
+    yield Item(
+        "python",
+        "green",
+        f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+    )
+    yield gpu
+    yield _libraries()
+    yield _unsloth()
+    yield _disk()
+    yield _terminal()
+    yield _hub()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def gpus() -> list[dict[str, str]]:
+    """Each NVIDIA GPU's name, memory used and in all (MiB) and load (%), by nvidia-smi."""
+    fields = ("name", "memory.used", "memory.total", "utilization.gpu")
+    try:
+        asked = subprocess.run(
+            ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    rows = (line.split(", ") for line in asked.stdout.splitlines())
+    return [dict(zip(fields, row, strict=True)) for row in rows if len(row) == len(fields)]
+
+
+def _gpu(torch: str | None) -> Item:
+    found = gpus()
+    if not found:
+        return Item(
+            "gpu",
+            "yellow",
+            f"no NVIDIA GPU; {os.cpu_count()} CPU cores",
+            "The demo and small models train on the CPU; rent a GPU for more.",
+        )
+    names = ", ".join(f"{one['name']} {one['memory.total']} MiB" for one in found)
+    if torch and torch.endswith("+cpu"):
+        return Item(
+            "gpu", "red", f"{names}, but torch {torch} cannot use it", "make clean, then make run"
+        )
+    return Item("gpu", "green", names)
+
+
+def _libraries() -> Item:
+    versions = {name: _version(name) for name in _NEEDED}
+    missing = [name for name, version in versions.items() if version is None]
+    if missing:
+        return Item(
+            "libraries",
+            "red",
+            f"missing: {', '.join(missing)}",
+            "make run, or pip install lora-tui",
+        )
+    return Item(
+        "libraries", "green", ", ".join(f"{name} {version}" for name, version in versions.items())
+    )
+
+
+def _unsloth() -> Item:
+    if version := _version("unsloth"):
+        return Item("unsloth", "green", version)
+    return Item("unsloth", "yellow", "not installed; transformers is used", "make run installs it")
+
+
+def _disk() -> Item:
+    folder = locations.home()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    detail = f"{text.size(free)} free for {folder}"
+    if not os.access(existing, os.W_OK):
+        return Item(
+            "disk", "red", f"{existing} is not writable", "Set LORA_TUI_HOME to a folder that is."
+        )
+    if free < _LITTLE_DISK:
+        return Item("disk", "yellow", detail, "Delete old runs: lora-tui delete RUN")
+    return Item("disk", "green", detail)
+
+
+def _terminal() -> Item:
+    term = os.environ.get("TERM", "")
+    detail = f"TERM={term or '(unset)'}, {locale.getencoding()}"
+    if "utf" not in locale.getencoding().lower():
+        return Item(
+            "terminal", "yellow", detail, "Charts are drawn in ASCII; set LANG=C.UTF-8 for more."
+        )
+    return Item("terminal", "green", detail)
+
+
+def _hub() -> Item:
+    host = "huggingface.co"
+    try:
+        socket.create_connection((host, 443), timeout=3).close()
+    except OSError as error:
+        return Item(
+            "hub",
+            "yellow",
+            f"{host} cannot be reached: {error}",
+            "The demo, local models and data still work.",
+        )
+    return Item("hub", "green", f"{host} answers")

@@ -1,0 +1,29 @@
+"""Following a run's events as they are written, until the engine is gone."""
+
+import threading
+from collections.abc import Iterator
+
+from lora_tui.core import events, runs
+from lora_tui.core.events import Event
+from lora_tui.core.runs import Run
+
+
+def follow(run: Run, cancelled: threading.Event, every: float = 0.25) -> Iterator[list[Event]]:
+    """Batches of events from the first on; ends when the run is over or `cancelled` is set.
+
+    An empty batch says that nothing came for `every` seconds.
+    """
+    offset = 0
+    while not cancelled.is_set():
+        alive = runs.is_alive(run)  # asked before reading, so no last line is lost
+        while not cancelled.is_set():
+            batch, after = events.read_new(run.events, offset)
+            if after == offset:
+                break
+            offset = after
+            if batch:
+                yield batch
+        if not alive:
+            return
+        yield []
+        cancelled.wait(every)

@@ -1,0 +1,134 @@
+"""Starting an engine: a process of its own that outlives the terminal and the app."""
+
+import fcntl
+import os
+import platform
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import IO
+
+from lora_tui.core import events, runs
+from lora_tui.core.errors import BadInput, LoraTuiError
+from lora_tui.core.locations import home, is_hub_id, local_path
+from lora_tui.core.preset_files import changed, load
+from lora_tui.core.presets import Preset, is_demo
+from lora_tui.core.runs import Run
+from lora_tui.core.summary import headline
+
+_PATIENCE = 2.0  # a reader asking whether the run lives holds the lock for a moment
+
+
+def launch(run: Run, verb: str = "train") -> int:
+    """Start `python -m lora_tui.engine VERB DIRECTORY` detached, and return its process id.
+
+    The lock is taken here and inherited, so there is no moment in which the run looks dead, and no
+    second engine can start.
+
+    Raises:
+        LoraTuiError: the run is alive already, or the process cannot be started.
+    """
+    try:
+        with run.lock.open("a") as lock, run.log.open("ab") as log:
+            _take(lock.fileno(), run)
+            return _spawn(run, verb, lock.fileno(), log)
+    except OSError as error:
+        raise LoraTuiError(
+            f"The engine did not start: {error}.", "Are memory and room on the disk left?"
+        ) from error
+
+
+def _spawn(run: Run, verb: str, lock: int, log: IO[bytes]) -> int:
+    # A request to stop waits until the engine listens for it, and is not lost before.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    try:
+        engine = subprocess.Popen(
+            [sys.executable, "-m", "lora_tui.engine", verb, str(run.path)],
+            cwd=run.path,
+            stdin=subprocess.DEVNULL,  # or it would take the app's keys
+            stdout=log,
+            stderr=subprocess.STDOUT,  # a file: an unread pipe would block it one day
+            start_new_session=True,  # or a dropped connection would end it
+            pass_fds=[lock],
+            env=os.environ
+            | {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", "LORA_TUI_HOME": str(home())},
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    threading.Thread(target=engine.wait, daemon=True).start()  # no zombie when it ends
+    try:
+        events.append(run.events, "launched", pid=engine.pid, host=platform.node(), verb=verb)
+    except OSError:
+        engine.kill()  # nobody could see or stop it
+        raise
+    return engine.pid
+
+
+def _take(lock: int, run: Run) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise LoraTuiError(
+                    f"{run.id} is running already.", f"Watch it: lora-tui watch {run.id}"
+                ) from error
+            time.sleep(0.02)
+        else:
+            break
+    if not run.lock.exists() or os.fstat(lock).st_ino != run.lock.stat().st_ino:
+        raise LoraTuiError(f"{run.id} has just been deleted.")
+
+
+def start(preset: Preset, *, name: str = "", command: str = "") -> Run:
+    """Create a run of `preset` and launch its engine.
+
+    Raises:
+        LoraTuiError: a file the preset names is missing, or the run cannot be made or started.
+    """
+    run = runs.create(located(preset), name=name, command=command)
+    try:
+        launch(run)
+    except LoraTuiError:
+        runs.delete(run)  # it would wait in the list for ever
+        raise
+    return run
+
+
+def resume(run: Run) -> None:
+    """Restart a run that ended from its last complete checkpoint.
+
+    Raises:
+        LoraTuiError: it is alive, or it ended as planned.
+    """
+    if runs.is_alive(run):
+        raise LoraTuiError(f"{run.id} is running already.", f"Watch it: lora-tui watch {run.id}")
+    if headline(run).state == "finished":
+        raise LoraTuiError(
+            f"{run.id} is finished; there is nothing to resume.", "Train it anew for more steps."
+        )
+    load(run.preset)
+    launch(run, "resume")
+
+
+def located(preset: Preset) -> Preset:
+    """`preset` with local paths made absolute: the engine runs in another folder.
+
+    Raises:
+        LoraTuiError: a path it names does not exist.
+    """
+    changes = {}
+    for key, value in (
+        ("model.name_or_path", preset.model.name_or_path),
+        ("data.source", preset.data.source),
+    ):
+        if is_demo(value):
+            continue
+        if path := local_path(value):
+            changes[key] = str(path)
+        elif not is_hub_id(value):
+            raise BadInput(f'{key}: there is no "{value}".', "Correct the path in the preset.")
+    return changed(preset, changes) if changes else preset

@@ -1,0 +1,36 @@
+"""Keys may come in bursts over a slow line: what opens something opens it once."""
+
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from textual.dom import DOMNode
+
+BY_KEY = frozenset({"dialogue", "quit"})
+"""Groups of workers that a key started, and that may wait for the user."""
+
+Self = TypeVar("Self", bound=DOMNode)
+P = ParamSpec("P")
+Flow = Callable[Concatenate[Self, P], Coroutine[Any, Any, None]]
+
+
+def asks(flow: Flow[Self, P]) -> Callable[Concatenate[Self, P], None]:
+    """Run `flow`, which opens a dialogue or a form, in a worker, unless one is under way.
+
+    An exclusive worker would not do: it cancels the one that waits and leaves its screen.
+    """
+    return _single(flow, "dialogue")
+
+
+def asks_to_quit(flow: Flow[Self, P]) -> Callable[Concatenate[Self, P], None]:
+    """The same for quitting, which has to work over any other dialogue."""
+    return _single(flow, "quit")
+
+
+def _single(flow: Flow[Self, P], group: str) -> Callable[Concatenate[Self, P], None]:
+    @wraps(flow)
+    def start(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        if not any(one.group == group and not one.is_finished for one in self.app.workers):
+            self.run_worker(flow(self, *args, **kwargs), group=group, exit_on_error=False)
+
+    return start

@@ -1,0 +1,82 @@
+"""What is done with runs from several screens, step by step. Call these from a worker."""
+
+import asyncio
+from typing import Any
+
+from textual.app import App
+
+from lora_tui.core import runs
+from lora_tui.core.consequences import missing_here
+from lora_tui.core.presets import Preset
+from lora_tui.core.runs import Run
+from lora_tui.core.summary import Headline
+from lora_tui.core.text import one_line
+from lora_tui.jobs import launch
+from lora_tui.jobs import stop as stopping
+from lora_tui.tui.screens.ask import Ask, Question
+from lora_tui.tui.screens.confirm import Confirm
+
+
+async def train(app: App[Any], preset: Preset) -> Run | None:
+    """Ask for a name and start a run of `preset`; None when the user thought better of it.
+
+    Raises:
+        LoraTuiError: the run could not be made or started.
+    """
+    missing = await asyncio.to_thread(missing_here, preset)
+    suggestion = await asyncio.to_thread(runs.free_name, preset.name or "run")
+    text = ""
+    if missing:
+        are = "are" if len(missing) > 1 else "is"
+        text = f"This needs the Hub: {' and '.join(missing)} {are} not on this machine."
+    question = Question("Name of the run", suggestion, _problem)
+    answers = await app.push_screen_wait(Ask(f"Train {preset.name}", question, text=text))
+    if answers is None:
+        return None
+    return await asyncio.to_thread(launch.start, preset, name=answers[0], command="lora-tui")
+
+
+def _problem(name: str) -> str | None:
+    return None if name else "A run needs a name."
+
+
+async def stop(app: App[Any], line: Headline) -> bool:
+    """Stop a live run after asking; one that is stopping already can be killed."""
+    name, again = one_line(line.name), line.state == "stopping"
+    if again:
+        text = "It is saving. Killed now, it keeps only the checkpoints it has."
+        question = Confirm(f"Kill {name}?", text, yes="kill it", no="let it save")
+    else:
+        text = "It ends its step, saves a checkpoint and the adapter; it can be resumed."
+        question = Confirm(f"Stop {name}?", text, yes="stop it", no="go on")
+    if not await app.push_screen_wait(question):
+        return False
+    await asyncio.to_thread(stopping.kill if again else stopping.stop, line.run)
+    return True
+
+
+async def resume(app: App[Any], line: Headline) -> bool:
+    """Resume a run that ended early, after saying from where."""
+    steps = await asyncio.to_thread(runs.checkpoint_steps, line.run)
+    where = f"its checkpoint at step {steps[-1]}" if steps else "step 0: no checkpoint is whole"
+    question = Confirm(
+        f"Resume {one_line(line.name)}?",
+        f"It restarts from {where}.",
+        yes="resume",
+        no="leave it",
+        enter=True,
+    )
+    if not await app.push_screen_wait(question):
+        return False
+    await asyncio.to_thread(launch.resume, line.run)
+    return True
+
+
+async def delete(app: App[Any], line: Headline) -> bool:
+    """Delete a run after asking."""
+    text = f"{line.run.path}\n\nIts adapter, checkpoints and events are removed for good."
+    question = Confirm(f"Delete {one_line(line.name)}?", text, yes="delete", no="keep it")
+    if not await app.push_screen_wait(question):
+        return False
+    await asyncio.to_thread(runs.delete, line.run)
+    return True

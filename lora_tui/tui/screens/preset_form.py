@@ -1,0 +1,300 @@
+"""The preset form: a tab a table, a line a setting, and beside them what follows from it all."""
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Vertical, VerticalScroll
+from textual.content import Content
+from textual.events import DescendantFocus, Resize
+from textual.message import Message
+from textual.reactive import var
+from textual.screen import Screen
+from textual.widgets import ContentSwitcher, Static
+from textual.worker import get_current_worker
+
+from lora_tui.core import presets
+from lora_tui.core.consequences import Facts, size_facts, step_facts
+from lora_tui.core.draft import Draft
+from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.parameters import count_trainable, read_base
+from lora_tui.core.preset_files import Entry
+from lora_tui.core.presets import TABLES
+from lora_tui.core.settings import Knob, in_words
+from lora_tui.core.text import one_line
+from lora_tui.tui import preset_flows, run_flows
+from lora_tui.tui.columns import Part, dash
+from lora_tui.tui.failures import Reporting
+from lora_tui.tui.one_at_a_time import asks
+from lora_tui.tui.screens.choose import Choose
+from lora_tui.tui.screens.confirm import Confirm
+from lora_tui.tui.widgets.follows import Follows
+from lora_tui.tui.widgets.key_bar import KeyBar
+from lora_tui.tui.widgets.setting_field import SettingField
+from lora_tui.tui.widgets.title_bar import TitleBar
+
+if TYPE_CHECKING:
+    from lora_tui.tui.app import LoraTuiApp
+
+_PAGE = 10
+_WIDE = 116  # columns from which the figures stand beside the settings
+
+
+class PresetForm(Screen[None], Reporting):
+    """Edits a draft; nothing reaches the disk before it is saved."""
+
+    CSS_PATH = "preset_form.tcss"
+    AUTO_FOCUS = "#model SettingField"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-normal"), (_WIDE, "-wide")]
+    HELP = "All settings of a preset. Enter edits a line; problems are said beside it."
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab,right_square_bracket", "table(1)", "next table", key_display="tab"),
+        Binding("shift+tab,left_square_bracket", "table(-1)", "table before", show=False),
+        *(
+            Binding(str(at), f"go_to_table({at - 1})", table, show=False)
+            for at, table in enumerate(TABLES, 1)
+        ),
+        Binding("j,down", "move(1)", "down", show=False),
+        Binding("k,up", "move(-1)", "up", show=False),
+        Binding("pagedown,ctrl+d", f"move({_PAGE})", "page down", show=False),
+        Binding("pageup,ctrl+u", f"move(-{_PAGE})", "page up", show=False),
+        Binding("g,home", "move(-1000)", "first", show=False),
+        Binding("G,end", "move(1000)", "last", show=False),
+        Binding("s,ctrl+s", "save", "save", key_display="s", tooltip="A shipped one becomes yours"),
+        Binding("a", "save_as", "save as", show=False, tooltip="Under another name"),
+        Binding(
+            "t", "train", "train", tooltip="Start a run of what is on the screen, saved or not"
+        ),
+        Binding("d", "difference", "diff", tooltip="What differs from the saved preset"),
+        Binding("escape", "leave", "back"),
+    ]
+
+    draft: var[Draft] = var(Draft({}), init=False)
+
+    class Counted(Message):
+        """What follows from a draft, or why it cannot be said."""
+
+        def __init__(self, sizes: Facts, steps: Facts, apology: str) -> None:
+            super().__init__()
+            self.sizes, self.steps, self.apology = sizes, steps, apology
+
+    def __init__(self, entry: Entry) -> None:
+        super().__init__()
+        assert entry.preset is not None
+        self._entry = entry
+        self._was = Draft.of(entry.preset)
+        self._fields = {item.key: SettingField(item) for item in presets.all_knobs()}
+        self.set_reactive(PresetForm.draft, self._was)
+
+    def compose(self) -> ComposeResult:
+        yield TitleBar()
+        with Container(id="body"):
+            with ContentSwitcher(id="tables", initial="model", classes="pane"):
+                for table in TABLES:
+                    with VerticalScroll(id=table, can_focus=False):
+                        fields = self._fields.values()
+                        yield from (field for field in fields if field.item.table == table)
+            with Vertical(id="side"):
+                yield Static(id="about")
+                yield Follows()
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.watch_draft()
+
+    # --- showing -----------------------------------------------------------------------------
+
+    def watch_draft(self) -> None:
+        problems: dict[str, str] = {}
+        for problem in self.draft.problems:
+            problems.setdefault(problem.key, problem.message)
+        for key, field in self._fields.items():
+            field.text = self.draft.text(field.item)
+            field.problem = problems.get(key, "")
+            field.changed = self.draft.text(field.item) != self._was.text(field.item)
+        self._problems = problems
+        self._show_place()
+        self._show_about()
+        self.count()
+
+    def _show_place(self) -> None:
+        switcher = self.query_one(ContentSwitcher)
+        parts: list[Part] = []
+        for table in TABLES:
+            wrong = sum(key.startswith(f"{table}.") for key in self._problems)
+            words = f"{table} {wrong}!" if wrong else table
+            here = table == switcher.current
+            style = "$text-error" if wrong else ("bold" if here else "$foreground-muted")
+            parts += [(f"[{words}]" if here else words, style), (" ", "")]
+        switcher.border_title = Content.assemble(*parts[:-1])
+        state = "unsaved" if self.unsaved else ("shipped" if self._entry.shipped else "saved")
+        self.query_one(TitleBar).trail = (self._entry.name, state)
+
+    def _show_about(self) -> None:
+        field = self._field
+        if field is None:
+            return
+        item = field.item
+        facts = [item.limits.help]
+        if field.problem:
+            facts.insert(0, f"{field.problem}.")
+        if item.range:
+            facts.append(f"{item.range[0].upper()}{item.range[1:]}.")
+        if field.changed:
+            facts.append(f"Saved: {self._was.text(item) or 'empty'}.")
+        facts.append(f"Default: {in_words(item.default) or 'empty'}.")
+        name = (item.name, "bold $text-error" if field.problem else "bold")
+        text = one_line(" ".join(facts))
+        self.query_one("#about", Static).update(
+            Content.assemble(name, (f"{dash()}{text}", "$foreground-muted"))
+        )
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        self._show_about()
+
+    def on_resize(self, event: Resize) -> None:
+        self.query_one(Follows).is_column = event.size.width >= _WIDE
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="count")
+    def count(self) -> None:
+        """Say what follows; the header of a big model takes a moment to read."""
+        preset = presets.from_document(self.draft.document)
+        sizes, apology = [], ""
+        try:
+            base = read_base(preset.model.name_or_path, preset.model.revision)
+            sizes = size_facts(preset, count_trainable(base, preset))
+        except LoraTuiError as error:
+            apology = error.summary
+        if not get_current_worker().is_cancelled:  # else a newer draft is being counted
+            self.post_message(self.Counted(sizes, step_facts(preset), apology))
+
+    def on_preset_form_counted(self, message: Counted) -> None:
+        follows = self.query_one(Follows)
+        follows.sizes, follows.steps = message.sizes, message.steps
+        follows.apology = message.apology
+
+    # --- moving ------------------------------------------------------------------------------
+
+    @property
+    def _field(self) -> SettingField | None:
+        """The line one is on, also while an input stands in it."""
+        focused = self.focused
+        if isinstance(focused, SettingField):
+            return focused
+        return focused.parent if focused and isinstance(focused.parent, SettingField) else None
+
+    def _lines(self) -> list[SettingField]:
+        table = self.query_one(ContentSwitcher).current
+        return [field for field in self._fields.values() if field.item.table == table]
+
+    def action_move(self, by: int) -> None:
+        lines = self._lines()
+        place = lines.index(self._field) if self._field in lines else 0
+        self.set_focus(
+            lines[min(max(place + by, 0), len(lines) - 1)]
+        )  # at once: keys come in bursts
+
+    def action_table(self, by: int) -> None:
+        names = list(TABLES)
+        self.action_go_to_table(
+            (names.index(self.query_one(ContentSwitcher).current or "") + by) % len(names)
+        )
+
+    def action_go_to_table(self, place: int) -> None:
+        self.query_one(ContentSwitcher).current = list(TABLES)[place]
+        self.set_focus(self._lines()[0])
+        self._show_place()
+
+    # --- editing -----------------------------------------------------------------------------
+
+    @on(SettingField.Typed)
+    def take_text(self, message: SettingField.Typed) -> None:
+        self.draft = self.draft.with_text(message.item, message.text)
+
+    @on(SettingField.Undone)
+    def undo(self, message: SettingField.Undone) -> None:
+        self.draft = self.draft.with_text(message.item, self._was.text(message.item))
+
+    @on(SettingField.Chosen)
+    def take_value(self, message: SettingField.Chosen) -> None:
+        if message.item.key == "model.trust_remote_code" and message.value:
+            self._let_code_in(message.item)
+        else:
+            self.draft = self.draft.with_value(message.item, message.value)
+
+    @asks
+    async def _let_code_in(self, item: Knob) -> None:
+        text = (
+            "Python code that comes with the model then runs on this machine, as you, with your "
+            "files and keys. Allow it only for code you have read, at a fixed revision."
+        )
+        question = Confirm(
+            "Run code that comes with the model?", text, yes="allow it", no="keep it off"
+        )
+        if await self.app.push_screen_wait(question):
+            self.draft = self.draft.with_value(item, True)
+
+    @on(SettingField.PickWanted)
+    @asks
+    async def pick(self, message: SettingField.PickWanted) -> None:
+        item = message.item
+        choices = item.limits.choices
+        words = [in_words(choice) for choice in choices]
+        text = self.draft.text(item)
+        present = words.index(text) if text in words else 0
+        question = Choose(item.name, words, present, text=item.limits.help)
+        place = await self.app.push_screen_wait(question)
+        if place is not None:
+            self.draft = self.draft.with_value(item, choices[place])
+
+    # --- the disk ----------------------------------------------------------------------------
+
+    @property
+    def unsaved(self) -> str:
+        """What would be lost by leaving now, in words."""
+        changed = [key for key, field in self._fields.items() if field.changed]
+        return ", ".join(changed[:4]) + (
+            f" and {len(changed) - 4} more" if len(changed) > 4 else ""
+        )
+
+    @asks
+    async def action_save(self) -> None:
+        await self._save(ask_name=self._entry.shipped)
+
+    @asks
+    async def action_save_as(self) -> None:
+        await self._save(ask_name=True)
+
+    async def _save(self, *, ask_name: bool) -> bool:
+        preset = self.draft.preset
+        saved = await preset_flows.save(self.app, self._entry, preset, ask_name=ask_name)
+        if saved is None:
+            return False
+        self._entry = saved
+        self._was = Draft.of(saved.preset or preset)
+        self.draft = self._was
+        self.watch_draft()
+        return True
+
+    @asks
+    async def action_difference(self) -> None:
+        edited = bool(self.unsaved)
+        await preset_flows.show_difference(self.app, self._entry, self.draft, edited=edited)
+
+    @asks
+    async def action_train(self) -> None:
+        run = await run_flows.train(self.app, self.draft.preset)
+        if run is not None:
+            cast("LoraTuiApp", self.app).open_run(run)
+
+    @asks
+    async def action_leave(self) -> None:
+        if not self.unsaved:
+            self.dismiss()
+            return
+        choices = ("save and leave", "leave without saving", "stay")
+        question = Choose("Unsaved changes", choices, 0, text=self.unsaved)
+        chosen = await self.app.push_screen_wait(question)
+        if chosen == 1 or (chosen == 0 and await self._save(ask_name=self._entry.shipped)):
+            self.dismiss()

@@ -1,0 +1,226 @@
+"""One run, live or ended: its curve, its figures, and what can be done with it."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import var
+from textual.screen import Screen
+from textual.widgets import Static
+
+from lora_tui.core import runs
+from lora_tui.core.metrics import CURVES
+from lora_tui.core.runs import Run
+from lora_tui.core.summary import headline
+from lora_tui.tui import run_flows
+from lora_tui.tui import run_words as words
+from lora_tui.tui.chart import Options
+from lora_tui.tui.failures import Reporting
+from lora_tui.tui.look import ascii_only
+from lora_tui.tui.screens.log import LogScreen
+from lora_tui.tui.screens.notice import Notice
+from lora_tui.tui.watching import Frame, Wanted, Watch
+from lora_tui.tui.widgets.key_bar import KeyBar
+from lora_tui.tui.widgets.loss_chart import LossChart
+from lora_tui.tui.widgets.metric_table import MetricTable
+from lora_tui.tui.widgets.painting import Painting
+
+_STOP = "End after this step; checkpoint and adapter are saved"
+_RESUME = "Go on from the last checkpoint"
+_CURVE = "Loss, learning rate, gradient norm, tokens a second"
+_BACK = "Leave; the run goes on"
+
+
+class TrainingScreen(Reporting, Screen[None]):
+    """Follows a run in a thread; the event loop only shows finished frames."""
+
+    CSS_PATH = "training.tcss"
+    HELP = """The dots are the loss of each step, the line is their smoothed course, the circles
+        are the loss on rows held out from training. It falls on both while the model learns; when
+        the circles rise and the line falls, it learns by heart.
+        The run is a process of its own: leaving this screen or the app does not stop it."""
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-normal"), (110, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-tall")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "stop", "stop and save", id="training.stop", tooltip=_STOP),
+        Binding("R", "resume", "resume", key_display="R", id="training.resume", tooltip=_RESUME),
+        Binding("l", "next_curve", "curve", id="training.curve", tooltip=_CURVE),
+        Binding("z", "log_scale", "scale", id="training.scale", tooltip="Linear or logarithmic"),
+        Binding("g", "open_log", "log", id="training.log", tooltip="What the engine printed"),
+        Binding("x", "samples", "sample", id="training.samples", tooltip="What base and tuned say"),
+        Binding("w", "warnings", "warnings", id="training.warnings", tooltip="All warnings"),
+        Binding("enter", "alone", "full", id="training.full", tooltip="The chart alone, and back"),
+        Binding("q,escape", "back", "back", key_display="q", id="training.back", tooltip=_BACK),
+    ]
+
+    frame: var[Frame | None] = var(None)
+    alone: var[bool] = var(False, toggle_class="-alone")
+
+    class Arrived(Message):
+        """A new frame; of several waiting ones only the latest is shown."""
+
+        def __init__(self, frame: Frame) -> None:
+            super().__init__()
+            self.frame = frame
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, TrainingScreen.Arrived)
+
+    def __init__(self, run: Run) -> None:
+        """Watch `run`, whatever state it is in."""
+        super().__init__()
+        self.run = run
+        self._wanted = Wanted(Options(width=0, height=0, ascii_only=ascii_only()))
+        self._latest: Frame | None = None
+        self._asked_to_stop = False
+        self._said: tuple[str, str] | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Painting(id="title")
+        yield Static(id="notice")
+        with Container(id="body"):
+            yield LossChart()
+            yield MetricTable()
+        yield Painting(id="foot")
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Say which run it is; the first picture is drawn when there is room for it."""
+        self.query_one("#title", Painting).paint((((self.run.id, "strong"),),))
+        self.follow_run()
+
+    def on_unmount(self) -> None:
+        """Let the thread go; it waits on this."""
+        self._wanted.set()
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="follow")
+    def follow_run(self) -> None:
+        """Read, fold and draw until the screen closes."""
+        Watch(self.run, self._wanted, lambda frame: self.post_message(self.Arrived(frame))).run()
+
+    @on(LossChart.Room)
+    def make_room(self, event: LossChart.Room) -> None:
+        """Ask for a picture that fits."""
+        self._ask(width=event.width, height=event.height)
+
+    def _ask(self, **changes: Any) -> None:
+        self._wanted.ask(replace(self._wanted.options, **changes))
+
+    @on(Arrived)
+    def take_frame(self, event: Arrived) -> None:
+        """Show a finished frame, or keep it while another screen covers this one.
+
+        Textual would paint the whole screen above for every change below.
+        """
+        self._latest = event.frame
+        if self.is_active:
+            self._show_latest()
+
+    def on_screen_resume(self) -> None:
+        """Show what arrived meanwhile."""
+        self._show_latest()
+
+    def _show_latest(self) -> None:
+        frame, before = self._latest, self.frame
+        if frame is None or frame is before:
+            return
+        if frame.gone:
+            said = f"{self.run.id} was deleted while you watched it."
+            self.app.notify(said, severity="warning", markup=False)
+            self.dismiss()
+            return
+        self.frame = frame
+        if frame.state not in {"starting", "running"}:
+            self._asked_to_stop = False
+        self.query_one(MetricTable).show(frame)
+        if frame.picture is not None:
+            self.query_one(LossChart).show(frame.picture, frame.options, frame.read)
+        self._show_words()
+        if before is None or _keys(before) != _keys(frame):
+            self.refresh_bindings()
+
+    def on_resize(self) -> None:
+        """Fit the lines of words to the new width."""
+        self.call_after_refresh(self._show_words)
+
+    def _show_words(self) -> None:
+        frame = self.frame
+        if frame is None:
+            return
+        title = self.query_one("#title", Painting)
+        title.paint((words.title(frame, title.size.width),))
+        foot = self.query_one("#foot", Painting)
+        line = words.foot(frame, self.size.width - 2, asked_to_stop=self._asked_to_stop)
+        foot.set_class(bool(line), "-shown")
+        foot.paint((line,))
+        said = words.notice(frame)
+        notice = self.query_one("#notice", Static)
+        if said != self._said:
+            self._said = said
+            notice.set_class(said is not None, "-shown")
+            summary, hint = said or ("", "")
+            notice.update(Content.assemble((summary, "bold $text-error"), "\n", hint))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer only what can be done now."""
+        frame = self.frame
+        if action == "stop":
+            return frame is not None and frame.state in runs.LIVE
+        if action == "resume":
+            return frame is not None and frame.state in {"stopped", "crashed", "failed"}
+        if action == "warnings":
+            return frame is not None and bool(frame.snapshot.warnings)
+        if action == "samples":
+            return frame is not None and bool(frame.snapshot.samples)
+        return True
+
+    def action_next_curve(self) -> None:
+        after = CURVES.index(self._wanted.options.curve) + 1
+        self._ask(curve=CURVES[after % len(CURVES)])
+
+    def action_log_scale(self) -> None:
+        self._ask(log=not self._wanted.options.log)
+
+    def action_alone(self) -> None:
+        self.alone = not self.alone
+
+    def action_open_log(self) -> None:
+        self.app.push_screen(LogScreen(self.run))
+
+    def action_warnings(self) -> None:
+        assert self.frame
+        latest_first = reversed(self.frame.snapshot.warnings)
+        self.app.push_screen(Notice("Warnings", "\n\n".join(latest_first)))
+
+    def action_samples(self) -> None:
+        assert self.frame
+        self.app.push_screen(Notice("What it says", words.samples(self.frame)))
+
+    def action_back(self) -> None:
+        self.dismiss()
+
+    @work(exit_on_error=False, group="dialogue")
+    async def action_stop(self) -> None:
+        """Stop after asking; a run that is saving already can be ended at once."""
+        line = await asyncio.to_thread(headline, self.run)
+        if await run_flows.stop(self.app, line):
+            self._asked_to_stop = True
+            self._show_words()
+            self._wanted.wake()
+
+    @work(exit_on_error=False, group="dialogue")
+    async def action_resume(self) -> None:
+        """Restart the run at its last complete checkpoint, after asking."""
+        if await run_flows.resume(self.app, await asyncio.to_thread(headline, self.run)):
+            self._wanted.wake()
+
+
+def _keys(frame: Frame) -> tuple[object, ...]:
+    """What decides which keys are offered."""
+    return frame.state, bool(frame.snapshot.warnings), bool(frame.snapshot.samples)

@@ -1,0 +1,52 @@
+"""Two lines about what is under the cursor of the home screen."""
+
+from textual.content import Content
+from textual.widgets import Static
+
+from lora_tui.core.plain import moment
+from lora_tui.core.summary import Headline
+from lora_tui.core.text import one_line
+from lora_tui.tui.columns import dash, dot, plain
+from lora_tui.tui.widgets.preset_list import PresetRow
+
+
+class Detail(Static):
+    """When to pick a preset; what became of a run."""
+
+    DEFAULT_CSS = """
+    Detail { height: 2; padding: 0 1; color: $text-muted; }
+    """
+
+    def show_preset(self, row: PresetRow | None) -> None:
+        """Describe a preset, and say plainly when it needs the Hub."""
+        if row is None:
+            self._say("", "")
+            return
+        entry = row.entry
+        if entry.preset is None:
+            number = len(entry.problems)
+            self._say(
+                entry.name, f"{number} {'problem' if number == 1 else 'problems'}; enter tells"
+            )
+            return
+        needs = f" Needs the Hub for {' and '.join(row.missing)}." if row.missing else ""
+        own = "" if entry.shipped else "Yours. "
+        self._say(entry.name, f"{own}{entry.preset.description}{needs}")
+
+    def show_run(self, line: Headline | None) -> None:
+        """Say when a run began, and the whole reason of a failure."""
+        if line is None:
+            self._say("", "")
+            return
+        facts = [line.run.id]
+        if line.created is not None:
+            facts.append(moment(line.created, "%d %b %H:%M"))
+        if line.failure:
+            facts.append(line.failure["summary"])
+        self._say(line.name, dot().join(facts))
+
+    def _say(self, name: str, text: str) -> None:
+        name, said = plain(one_line(name)), plain(one_line(text))
+        content = Content.assemble((name, "bold $text"), f"{dash()}{said}") if name else Content("")
+        if content != self.content:
+            self.update(content)

@@ -1,0 +1,159 @@
+"""The runs, newest first, live ones on top: state, progress, loss and curve in aligned columns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.content import Content
+
+from lora_tui.core.overview import Board
+from lora_tui.core.plain import moment
+from lora_tui.core.runs import Run
+from lora_tui.core.series import sparkline
+from lora_tui.core.summary import Headline
+from lora_tui.core.text import count, duration, number, one_line
+from lora_tui.tui.columns import Part, cut, left, right, width_of
+from lora_tui.tui.look import STATES, ascii_only, glyph
+from lora_tui.tui.widgets.row_list import RowList
+
+NO_RUNS = (
+    "No runs yet. Press t to train the preset on the left:"
+    " demo needs no network and takes a minute."
+)
+
+_STATE, _LOSS, _CURVE, _TIME = 8, 5, 7, 5
+_BEGAN = len("23 Nov 14:12")
+_CURVE_AT_MOST = 12  # as many points as a headline keeps
+_NAME_AT_LEAST, _NAME_AT_MOST = 10, 32
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """How wide the columns are that depend on what stands in them."""
+
+    name: int = _NAME_AT_LEAST
+    steps: int = 7
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run; without a headline it has not been read yet."""
+
+    run: Run
+    line: Headline | None
+    columns: Columns
+
+    @property
+    def key(self) -> str:
+        return self.run.id
+
+    def content(self, width: int) -> Content:
+        """As much as has room: the time gives way last, before it the loss, then the curve."""
+        line = self.line
+        if line is None:
+            return Content.assemble(("  " + cut(self.run.id, width - 2), "$foreground-muted"))
+        widths = self._widths(width)
+        colour = STATES[line.state].colour
+        start: list[Part] = [
+            (f"{glyph(line.state)} ", colour),
+            (left(line.name, widths["name"]), "$text"),
+            (f" {left(line.state, _STATE)} ", colour),
+        ]
+        if line.failure:
+            room = width - 2 - widths["name"] - _STATE - 2
+            return Content.assemble(
+                *start, (cut(line.failure["summary"], room), "$foreground-muted")
+            )
+        start.append((right(steps(line), self.columns.steps), "$text"))
+        loss = number(line.loss) if line.loss is not None else ""
+        if "loss" in widths:
+            start.append((" " + right(loss, _LOSS), "$text"))
+        if "curve" in widths:
+            curve = sparkline(line.curve, widths["curve"], ascii_only=ascii_only())
+            start.append((" " + left(curve, widths["curve"]), colour))
+        if "time" in widths:
+            elapsed = duration(line.elapsed) if line.elapsed is not None else ""
+            start.append((" " + right(elapsed, _TIME), "$foreground-muted"))
+        if "began" in widths and line.created is not None:
+            began = moment(line.created, "%d %b %H:%M")
+            start.append((" " + right(began, widths["began"]), "$foreground-muted"))
+        return Content.assemble(*start)
+
+    def _widths(self, width: int) -> dict[str, int]:
+        """The width of each column that has room beside glyph, state and steps."""
+        room = width - 2 - _STATE - 2 - self.columns.steps
+        widths: dict[str, int] = {}
+        for name, needed in (("time", _TIME), ("loss", _LOSS), ("curve", _CURVE)):
+            if room - needed - 1 < _NAME_AT_LEAST:
+                break
+            widths[name] = needed
+            room -= needed + 1
+        widths["name"] = max(1, min(room, self.columns.name))
+        if "curve" in widths:
+            room -= widths["name"]
+            longer = min(room, _CURVE_AT_MOST - _CURVE)
+            widths["curve"] += longer
+            if room - longer > _BEGAN:
+                widths["began"] = room - longer - 1
+        return widths
+
+
+def steps(line: Headline) -> str:
+    """Progress: 312/500, or in thousands when that is long."""
+    if not line.step and line.max_steps is None:
+        return ""
+    show = count if max(line.step, line.max_steps or 0) >= 10_000 else str
+    most = f"/{show(line.max_steps)}" if line.max_steps is not None else ""
+    return f"{show(line.step)}{most}"
+
+
+def rows_of(board: Board, wanted: str = "") -> list[RunRow]:
+    """The rows of a board whose id, name or state holds `wanted`."""
+    pairs = [(run, board.lines.get(run)) for run in board.runs]
+    fitting = [
+        (run, line) for run, line in pairs if not wanted or _holds(wanted.lower(), run, line)
+    ]
+    lines = [line for _, line in fitting if line is not None]
+    longest = max((width_of(one_line(line.name)) for line in lines), default=0)
+    columns = Columns(
+        name=min(_NAME_AT_MOST, max(_NAME_AT_LEAST, longest)),
+        steps=max((len(steps(line)) for line in lines if not line.failure), default=7),
+    )
+    return [RunRow(run, line, columns) for run, line in fitting]
+
+
+def changes(line: Headline | None) -> set[str]:
+    """What can be done to a run now."""
+    if line is None:
+        return set()
+    if line.is_live:
+        return {"stop"}
+    return {"delete", "resume"} if line.state in {"stopped", "failed", "crashed"} else {"delete"}
+
+
+def _holds(wanted: str, run: Run, line: Headline | None) -> bool:
+    texts: Sequence[str] = (run.id, line.name, line.state) if line else (run.id,)
+    return any(wanted in text.lower() for text in texts)
+
+
+class RunList(RowList):
+    """The list of runs; what its keys do is up to the screen."""
+
+    HELP = "Runs, newest first; those that are being worked on stand on top."
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "select", "open", tooltip="Watch the run, or look at how it went"),
+        Binding(
+            "S",
+            "screen.change_run('stop')",
+            "stop",
+            tooltip="End it after this step; it saves first",
+        ),
+        Binding(
+            "R", "screen.change_run('resume')", "resume", tooltip="Go on from its last checkpoint"
+        ),
+        Binding("l", "screen.open_log", "log", tooltip="Everything its engine printed"),
+        Binding("x", "screen.change_run('delete')", "delete", tooltip="Remove it and all it made"),
+        Binding("delete", "screen.change_run('delete')", "delete", show=False),
+        Binding("tab", "screen.other_list", "presets"),
+    ]

@@ -1,0 +1,169 @@
+"""Real runs of the real engine, each trained once a session and shared."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lora_tui.core import preset_files, runs
+from lora_tui.core.runs import Run
+
+REPOSITORY = Path(__file__).parents[2]
+# Small enough for seconds, and off every grid: steps, saves and epochs end at different places.
+SHORT = (
+    "training.max_steps=11",
+    "training.eval_steps=4",
+    "training.save_steps=4",
+    "training.gradient_accumulation_steps=2",
+    "training.per_device_train_batch_size=3",
+    "training.warmup_steps=2",
+)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run whose engine has ended."""
+
+    run: Run
+    code: int
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Everything it reported."""
+        return [json.loads(line) for line in self.run.events.read_text("utf-8").splitlines()]
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """The events of one kind."""
+        return [event for event in self.events if event["kind"] == kind]
+
+    @property
+    def log(self) -> str:
+        """What it printed."""
+        return self.run.log.read_text("utf-8", "replace")
+
+
+class Engines:
+    """Starts engine processes in a home of their own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.environment = {
+            **os.environ,
+            "HOME": str(home),
+            "HF_HOME": str(home / "huggingface"),
+            "LORA_TUI_HOME": str(home),
+            "PYTHONPATH": str(REPOSITORY),
+            "HF_HUB_OFFLINE": "1",
+        }
+
+    def create(self, preset: str, *settings: str) -> Run:
+        """A run directory of a preset with changes."""
+        before = os.environ.get("LORA_TUI_HOME")
+        os.environ["LORA_TUI_HOME"] = str(self.home)
+        try:
+            chosen = preset_files.with_settings(preset_files.find(preset), settings)
+            return runs.create(chosen, name="test")
+        finally:
+            os.environ.pop("LORA_TUI_HOME") if before is None else os.environ.update(
+                LORA_TUI_HOME=before
+            )
+
+    def start(self, run: Run, verb: str = "train", **environment: str) -> subprocess.Popen[bytes]:
+        """An engine process as jobs starts it."""
+        with run.log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "lora_tui.engine", verb, str(run.path)],
+                cwd=run.path,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**self.environment, **environment},
+            )
+
+    def train(self, preset: str, *settings: str, **environment: str) -> Ended:
+        """Train to the end."""
+        run = self.create(preset, *settings)
+        return self.go_on(run, "train", **environment)
+
+    def go_on(self, run: Run, verb: str = "resume", **environment: str) -> Ended:
+        """Run a verb in a run directory to the end."""
+        return Ended(run, self.start(run, verb, **environment).wait(timeout=240))
+
+    def stop_at(self, run: Run, condition: Callable[[str], bool], verb: str = "train") -> Ended:
+        """Start, send SIGTERM as soon as the events fulfil a condition, and wait for the end."""
+        engine = self.start(run, verb)
+        deadline = time.monotonic() + 120
+        while engine.poll() is None and time.monotonic() < deadline:
+            if run.events.exists() and condition(run.events.read_text("utf-8")):
+                engine.send_signal(signal.SIGTERM)
+                break
+            time.sleep(0.01)
+        return Ended(run, engine.wait(timeout=120))
+
+
+@pytest.fixture(scope="session")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Engines:
+    """Runs of this session live in one home."""
+    return Engines(tmp_path_factory.mktemp("engine-home"))
+
+
+@pytest.fixture(scope="session", params=["unsloth", "transformers"])
+def short_run(request: pytest.FixtureRequest, engines: Engines) -> Ended:
+    """The demo model trained for eleven steps in float32, by each backend."""
+    return _short(engines, request.param)
+
+
+@pytest.fixture(scope="session")
+def both_backends(engines: Engines) -> dict[str, Ended]:
+    """The same short run by both backends."""
+    return {name: _short(engines, name) for name in ("unsloth", "transformers")}
+
+
+_SHORT_RUNS: dict[str, Ended] = {}
+
+
+def _short(engines: Engines, backend: str) -> Ended:
+    if backend not in _SHORT_RUNS:
+        _SHORT_RUNS[backend] = engines.train(
+            "demo", f"engine.backend={backend}", "model.dtype=float32", *SHORT
+        )
+    return _SHORT_RUNS[backend]
+
+
+@pytest.fixture(scope="session")
+def few_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A little of the demo's data, with its task: 60 rows to train on, 6 held out."""
+    folder = tmp_path_factory.mktemp("few-rows")
+    for name, lines in (("train.jsonl", 60), ("test.jsonl", 6), ("task.toml", 100)):
+        text = (REPOSITORY / "lora_tui/assets/demo-json" / name).read_text("utf-8")
+        (folder / name).write_text("\n".join(text.splitlines()[:lines]), "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    """The demo model's tokenizer."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(REPOSITORY / "lora_tui" / "assets" / "demo-model")
+
+
+@pytest.fixture
+def write_rows(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Writes rows as JSON Lines."""
+
+    def write(*rows: Any, name: str = "rows.jsonl") -> Path:
+        path = tmp_path / name
+        path.write_text("\n".join(json.dumps(row) for row in rows) + "\n", "utf-8")
+        return path
+
+    yield write

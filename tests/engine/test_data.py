@@ -1,0 +1,158 @@
+"""Rows from files: what is kept, what is dropped and why, and how they are split."""
+
+import json
+
+import pytest
+
+from lora_tui.core import preset_files
+from lora_tui.core.errors import LoraTuiError
+from lora_tui.engine import data
+
+
+def preset_for(source, *settings):
+    """The demo preset on other data."""
+    return preset_files.with_settings(
+        preset_files.find("demo"),
+        [f"data.source={source}", "data.eval_fraction=0", "training.max_steps=-1", *settings],
+    )
+
+
+GOOD = {"question": "What is it?", "answer": "It is a hat."}
+
+
+def test_rows_are_counted_by_what_became_of_them(write_rows, tokenizer):
+    long = {"question": "word " * 200, "answer": "Too late."}
+    path = write_rows(GOOD, {**GOOD, "answer": ""}, {"question": "?"}, long, "no object", GOOD)
+    path.write_text(path.read_text() + "{cut off\n")
+    found = data.prepare(preset_for(path, "model.max_seq_length=64"), tokenizer).report
+    assert found["rows"] == 7
+    assert found["kept"] == 2
+    assert found["dropped"] == {
+        "empty answer": 1,
+        "no answer": 1,
+        "its answer begins after model.max_seq_length = 64": 1,
+        "not a JSON object": 2,
+    }
+    assert found["format"] == "question_answer"
+    assert found["columns"] == {"prompt": "question", "completion": "answer"}
+    assert 0 < found["trained_share"] < 1
+
+
+def test_a_cut_answer_is_kept_and_counted(write_rows, tokenizer):
+    path = write_rows(GOOD, {"question": "Go on?", "answer": "on and " * 100})
+    prepared = data.prepare(preset_for(path, "model.max_seq_length=64"), tokenizer)
+    assert prepared.report["truncated"] == 1
+    assert prepared.report["longest"] == 64
+    assert all(example.trained for example in prepared.train.examples)
+
+
+def test_no_row_left_is_a_failure_with_its_cause(write_rows, tokenizer):
+    path = write_rows({**GOOD, "answer": ""}, {**GOOD, "answer": " "})
+    with pytest.raises(LoraTuiError, match=r"empty answer \(2\)"):
+        data.prepare(preset_for(path), tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "holds no rows"),
+        (b"not json\n", "holds no rows"),
+        (b"[1, 2]", "holds no rows"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+    ],
+)
+def test_an_unreadable_file_is_named(tmp_path, tokenizer, content, says):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(LoraTuiError, match=says):
+        data.prepare(preset_for(path), tokenizer)
+
+
+def test_missing_and_foreign_files_are_named(tmp_path, tokenizer):
+    with pytest.raises(LoraTuiError, match="There is no data"):
+        data.prepare(preset_for(tmp_path / "gone.jsonl"), tokenizer)
+    (tmp_path / "rows.csv").write_text("a,b\n")
+    with pytest.raises(LoraTuiError, match="not a JSON Lines file"):
+        data.prepare(preset_for(tmp_path / "rows.csv"), tokenizer)
+
+
+def test_a_json_list_is_rows_too(tmp_path, tokenizer):
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps([GOOD, GOOD]))
+    assert data.prepare(preset_for(path), tokenizer).report["kept"] == 2
+
+
+def numbered(count):
+    """Rows that can be told apart."""
+    return [{"question": f"What is number {n}?", "answer": f"It is {n}."} for n in range(count)]
+
+
+def test_the_split_is_drawn_by_the_seed_and_overlaps_nowhere(write_rows, tokenizer):
+    path = write_rows(*numbered(100))
+    one = data.prepare(preset_for(path, "data.eval_fraction=0.1"), tokenizer)
+    same = data.prepare(preset_for(path, "data.eval_fraction=0.1"), tokenizer)
+    other = data.prepare(preset_for(path, "data.eval_fraction=0.1", "training.seed=1"), tokenizer)
+    assert len(one.held_out.rows) == 10
+    assert one.held_out.rows == same.held_out.rows != other.held_out.rows
+    questions = {row["question"] for row in (*one.held_out.rows, *one.train.rows)}
+    assert len(questions) == 100
+
+
+@pytest.mark.parametrize(
+    ("rows", "share", "held_out"), [(20, 0.01, 1), (19, 0.01, 0), (3000, 0.4, 512)]
+)
+def test_the_held_out_part_has_sensible_ends(write_rows, tokenizer, rows, share, held_out):
+    path = write_rows(*numbered(rows))
+    report = data.prepare(preset_for(path, f"data.eval_fraction={share}"), tokenizer).report
+    assert report["eval_rows"] == held_out
+    assert report["train_rows"] == rows - held_out
+
+
+def test_a_short_run_measures_on_few_rows(tokenizer):
+    preset = preset_files.with_settings(preset_files.find("smollm2-lora"), [])
+    assert data.held_out_share(preset, 460_000) == 32
+    longer = preset_files.with_settings(preset, ["training.max_steps=500"])
+    assert data.held_out_share(longer, 460_000) == round(4000 * 0.05 / 0.95)
+
+
+def test_a_short_run_does_not_only_see_the_head_of_the_file(tokenizer):
+    demo = preset_files.with_settings(preset_files.find("demo"), ["training.max_steps=2"])
+    prepared = data.prepare(demo, tokenizer)
+    whole = data.prepare(preset_files.find("demo"), tokenizer)
+    assert len(prepared.train.rows) == 16
+    assert prepared.train.rows != whole.train.rows[:16]
+
+
+def test_no_more_rows_are_read_than_the_steps_will_see(write_rows, tokenizer):
+    path = write_rows(*numbered(200), {"question": "bad", "answer": ""})
+    preset = preset_for(path, "training.max_steps=3", "training.gradient_accumulation_steps=2")
+    report = data.prepare(preset, tokenizer).report
+    assert report["train_rows"] == 3 * 2 * 8
+    assert report["rows"] == 201
+    assert report["read"] < 60
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch", "accumulation", "epochs", "steps"),
+    [(100, 8, 1, 1, 13), (100, 8, 4, 1, 4), (100, 8, 4, 2.5, 10), (3, 8, 4, 1, 1)],
+)
+def test_steps_are_planned_as_the_trainer_counts_them(rows, batch, accumulation, epochs, steps):
+    preset = preset_for(
+        "demo",
+        f"training.per_device_train_batch_size={batch}",
+        f"training.gradient_accumulation_steps={accumulation}",
+        f"training.num_train_epochs={epochs}",
+    )
+    assert data.planned_steps(preset, rows) == steps
+
+
+def test_a_folder_brings_its_own_held_out_rows_and_task(tokenizer):
+    prepared = data.prepare(preset_files.find("demo-pirate"), tokenizer)
+    assert prepared.report["eval_rows"] == 120
+    assert prepared.report["train_rows"] == 800
+    assert prepared.task is not None
+    prompt = data.prompt_of(prepared, prepared.held_out.rows[0])
+    assert prompt is not None
+    question, ids = prompt
+    assert question == prepared.held_out.rows[0]["question"]
+    assert tokenizer.decode(ids).endswith("<|im_start|>assistant\n")

@@ -1,0 +1,238 @@
+"""The small parts: divergence, refusals, environment, lock, checkpoints, the fused head."""
+
+import math
+import os
+import random
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from lora_tui.core import preset_files, runs
+from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.presets import Preset
+from lora_tui.engine import backends, checkpoints, environment, locking, machine
+from lora_tui.engine.backends import Platform
+from lora_tui.engine.divergence import PATIENCE, WINDOW, Diverged, DivergenceGuard
+
+# --- Divergence --------------------------------------------------------------------------------
+
+
+def watch(losses, guard=None):
+    """The step at which a guard gives up, or None."""
+    guard = guard or DivergenceGuard()
+    for step, loss in enumerate(losses, 1):
+        try:
+            guard.watch(step, loss)
+        except Diverged:
+            return step
+    return None
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_ends_a_run_at_once(bad):
+    assert watch([2.0, bad]) == 2
+    with pytest.raises(Diverged, match="gradient"):
+        DivergenceGuard.watch_norm(3, bad)
+
+
+def test_ten_steps_above_twice_the_median_end_it():
+    assert watch([1.0] * WINDOW + [2.1] * PATIENCE) == WINDOW + PATIENCE
+
+
+def test_nine_steps_do_not():
+    assert watch([1.0] * WINDOW + ([2.1] * (PATIENCE - 1) + [1.9]) * 3) is None
+
+
+def test_the_first_fifty_steps_may_do_what_they_like():
+    assert watch([0.1] * 20 + [9.0] * 29) is None
+
+
+def test_noise_and_a_loss_near_nothing_are_no_divergence():
+    chance = random.Random(1)
+    assert watch([1 + chance.random() for _ in range(2000)]) is None
+    assert watch([0.005] * WINDOW + [0.02] * 30) is None
+
+
+def test_a_guard_goes_on_from_a_checkpoint():
+    assert watch([2.1], DivergenceGuard([1.0] * WINDOW, PATIENCE - 1)) == 1
+
+
+# --- Backends and refusals ---------------------------------------------------------------------
+
+CPU = Platform("unsloth", "cpu", bfloat16=True)
+GPU = Platform("transformers", "cuda", bfloat16=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "platform", "key"),
+    [
+        (("model.load_in_4bit=true",), CPU, "model.load_in_4bit"),
+        (("model.load_in_4bit=true",), GPU, "model.load_in_4bit"),  # bitsandbytes is not installed
+        (("training.optim=paged_adamw_8bit",), CPU, "training.optim"),
+        (("model.dtype=float16",), CPU, "model.dtype"),
+        (("model.name_or_path=unsloth/x-bnb-4bit",), CPU, "model.name_or_path"),
+        (("engine.processes=2",), GPU, "engine.processes"),
+        (("lora.init_lora_weights=orthogonal", "lora.r=7"), CPU, "lora.r"),
+        (("lora.init_lora_weights=pissa", "lora.use_dora=true"), CPU, "lora.use_dora"),
+        (("lora.target_modules=q_proj,lm_head",), CPU, "lora.target_modules"),
+        (("lora.method=full", "model.dtype=float16"), GPU, "model.dtype"),
+    ],
+)
+def test_what_would_be_ignored_is_refused_by_its_key(settings, platform, key):
+    preset = preset_files.with_settings(preset_files.find("demo"), settings)
+    assert any(line.startswith(f"{key}:") for line in backends.refusals(preset, platform))
+
+
+def test_shipped_presets_are_refused_only_for_want_of_a_gpu():
+    for entry in preset_files.list_presets():
+        assert entry.preset is not None
+        assert bool(backends.refusals(entry.preset, CPU)) == entry.preset.model.load_in_4bit
+
+
+def test_unsloth_is_asked_for_by_name_or_taken_when_there(monkeypatch):
+    assert backends.choose_backend(Preset()) == "unsloth"
+    monkeypatch.setattr(machine, "is_installed", lambda name: False)
+    assert backends.choose_backend(Preset()) == "transformers"
+    asked = preset_files.with_settings(Preset(), ["engine.backend=unsloth"])
+    with pytest.raises(LoraTuiError, match="not installed"):
+        backends.choose_backend(asked)
+
+
+# --- Environment -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("device", "visible", "expected"),
+    [
+        ("auto", None, "0"),
+        ("cuda", None, "0"),
+        ("cuda:3", None, "3"),
+        ("cuda:1", "4,5", "5"),
+        ("auto", "GPU-abc,GPU-def", "GPU-abc"),
+        ("cuda:2", "4,5", ""),
+        ("auto", "", ""),
+        ("cpu", "4,5", ""),
+    ],
+)
+def test_one_device_is_visible(monkeypatch, device, visible, expected):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("UNSLOTH_FORCE_CPU", "0")
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    environment.choose_device(device)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == expected
+
+
+def test_a_dead_hub_is_noticed_and_a_living_one_too(monkeypatch):
+    for name in ("HF_HUB_OFFLINE", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        assert environment.hub_answers()
+    assert not environment.hub_answers()
+
+
+def test_what_is_here_needs_no_hub(tmp_path):
+    assert not environment.needs_hub(preset_files.find("demo"))
+    assert environment.needs_hub(preset_files.find("smollm2-lora"))
+    local = [f"model.name_or_path={tmp_path}", f"data.source={tmp_path}"]
+    assert not environment.needs_hub(preset_files.with_settings(Preset(), local))
+
+
+def test_memory_is_this_process_own():
+    code = "import lora_tui.engine.machine as m; print(m.peak_memory(None, 'cpu'))"
+    ballast = bytearray(400_000_000)
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    assert 5_000_000 < int(printed) < 100_000_000
+    del ballast
+
+
+# --- Lock and checkpoints ----------------------------------------------------------------------
+
+
+def test_the_lock_is_taken_once(tmp_path):
+    run = runs.Run(tmp_path)
+    locking.hold(run)
+    assert runs.is_alive(run)
+    locking.hold(run)  # inherited or taken before: fine
+    code = (
+        "from pathlib import Path; from lora_tui.core.runs import Run;"
+        f"from lora_tui.engine import locking; locking.hold(Run(Path({str(tmp_path)!r})))"
+    )
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "is already running" in other.stderr
+    engine = [sys.executable, "-m", "lora_tui.engine", "train", str(tmp_path)]
+    second = subprocess.run(engine, capture_output=True, text=True)
+    assert second.returncode == 1
+    assert "is already running" in second.stderr
+    assert not run.events.exists()  # they belong to the engine that holds the lock
+
+
+def step_of(run):
+    """The step a resume would begin at."""
+    found = checkpoints.last_complete(run)
+    return found and found[0]
+
+
+def test_only_a_whole_checkpoint_counts(short_run, tmp_path):
+    import shutil
+
+    shutil.copytree(short_run.run.checkpoints, tmp_path / "checkpoints")
+    run = runs.Run(tmp_path)
+    newest = tmp_path / "checkpoints" / "checkpoint-11"
+    assert step_of(run) == 11
+    state = newest / "trainer_state.json"
+    whole = state.read_text()
+    state.write_text(whole[: len(whole) // 2])
+    assert step_of(run) == 8
+    state.write_text(whole)
+    weights = newest / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4])
+    assert step_of(run) == 8
+    (tmp_path / "checkpoints" / "checkpoint-8" / "trainer_state.json").unlink()
+    assert step_of(run) is None
+
+
+def test_old_checkpoints_are_cleared_and_state_does_not_grow(short_run):
+    import json
+
+    assert runs.checkpoint_steps(short_run.run) == [8, 11]
+    state = json.loads(
+        (short_run.run.checkpoints / "checkpoint-11" / "trainer_state.json").read_text()
+    )
+    assert state["log_history"] == []
+    assert state["stateful_callbacks"]["Report"]["attributes"]["tokens"] > 0
+
+
+# --- The fused head ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("softcap", [None, 5.0])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_the_stand_in_for_trls_kernel_is_a_log_softmax(monkeypatch, softcap, chunked):
+    import torch
+
+    from lora_tui.engine import fused_head
+
+    if chunked:
+        monkeypatch.setattr(fused_head, "_MOST_LOGITS", 100)
+    torch.manual_seed(0)
+    hidden = torch.randn(17, 8, requires_grad=True)
+    weight = torch.randn(40, 8, requires_grad=True)
+    bias, targets = torch.randn(40), torch.randint(0, 40, (17,))
+    result: Any = fused_head.LogProbs.apply(
+        hidden, weight, bias, targets, 1.0, 8192, softcap, 0.5, ("log_probs", "entropy")
+    )
+    found, entropy, *others = result
+    assert entropy.isnan().all()
+    assert others == [None, None, None]
+    logits = 0.5 * (hidden @ weight.T + bias)
+    logits = softcap * torch.tanh(logits / softcap) if softcap else logits
+    expected = torch.log_softmax(logits, -1)[torch.arange(17), targets]
+    assert torch.allclose(found, expected, atol=1e-5)
+    ours = torch.autograd.grad(found.sum(), (hidden, weight))
+    theirs = torch.autograd.grad(expected.sum(), (hidden, weight))
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(ours, theirs, strict=True))

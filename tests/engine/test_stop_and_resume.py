@@ -1,0 +1,128 @@
+"""Stopping saves everything; resuming goes on as if nothing had happened."""
+
+import signal
+import time
+
+import pytest
+from safetensors.torch import load_file
+
+SETTINGS = (
+    "model.dtype=float32",
+    "lora.lora_dropout=0.1",
+    "training.max_steps=14",
+    "training.eval_steps=0",
+    "training.save_steps=4",
+    "training.per_device_train_batch_size=8",
+    "training.gradient_accumulation_steps=2",
+)
+COMPARED = ("step", "epoch", "loss", "learning_rate", "grad_norm", "tokens", "trained_tokens")
+
+
+def curve(run):
+    """The last event of every step, without times."""
+    found = {event["step"]: {name: event[name] for name in COMPARED} for event in run.of("step")}
+    return [found[step] for step in sorted(found)]
+
+
+@pytest.fixture(scope="module")
+def settings(few_rows):
+    """On 60 rows, 14 steps are three and a half epochs, each with an odd end."""
+    return (*SETTINGS, f"data.source={few_rows}")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(engines, settings):
+    """A whole run by the transformers backend."""
+    return engines.train("demo", "engine.backend=transformers", *settings)
+
+
+@pytest.fixture(scope="module")
+def stopped(engines, settings):
+    """The same run, stopped somewhere after its second step."""
+    run = engines.create("demo", "engine.backend=transformers", *settings)
+    return engines.stop_at(run, lambda text: '"step":2,' in text)
+
+
+def test_a_stop_leaves_a_checkpoint_and_an_adapter(stopped):
+    assert stopped.code == 0, stopped.log
+    final = stopped.events[-1]
+    assert final["kind"] == "stopped"
+    assert 2 <= final["step"] < 14
+    assert final["max_steps"] == 14
+    assert len(stopped.of("stopping")) == 1
+    assert stopped.of("step")[-1]["step"] == final["step"]
+    assert (
+        stopped.run.checkpoints / f"checkpoint-{final['step']}" / "trainer_state.json"
+    ).is_file()
+    assert (stopped.run.adapter / "adapter_model.safetensors").is_file()
+    assert stopped.of("eval")[-1]["step"] == 0  # who stops does not want to wait for measuring
+
+
+def test_a_resumed_run_equals_one_that_was_never_stopped(stopped, uninterrupted, engines):
+    step = stopped.events[-1]["step"]
+    resumed = engines.go_on(stopped.run)
+    assert resumed.code == 0, resumed.log
+    assert resumed.of("started")[-1]["resumed_from"] == step
+    assert [event["step"] for event in resumed.of("eval")] == [0, 14]
+    assert curve(resumed) == curve(uninterrupted)
+    ours = load_file(resumed.run.adapter / "adapter_model.safetensors")
+    theirs = load_file(uninterrupted.run.adapter / "adapter_model.safetensors")
+    assert all(bool((ours[name] == theirs[name]).all()) for name in theirs)
+    assert resumed.of("eval")[-1]["scores"] == uninterrupted.of("eval")[-1]["scores"]
+    card = (resumed.run.adapter / "README.md").read_text("utf-8")
+    assert "held-out loss at step 0" in card
+    assert "held-out loss at step 14" in card
+    seconds = [event["seconds"] for event in resumed.of("step")]
+    assert seconds == sorted(seconds)
+
+
+def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(engines, settings):
+    run = engines.create("demo", "engine.backend=unsloth", *settings)
+    engine = engines.start(run)
+    while '"step":10,' not in (run.events.read_text() if run.events.exists() else ""):
+        assert engine.poll() is None
+        time.sleep(0.01)
+    engine.send_signal(signal.SIGKILL)
+    engine.wait()
+    (run.checkpoints / "checkpoint-8" / "optimizer.pt").write_bytes(b"PK\x03\x04 cut off")
+    (run.checkpoints / "checkpoint-12").mkdir(exist_ok=True)
+    resumed = engines.go_on(run)
+    assert resumed.code == 0, resumed.log
+    assert resumed.of("started")[-1]["resumed_from"] == 4
+    again = [event for event in resumed.of("step") if event["step"] in range(5, 9)]
+    assert len(again) == 8
+    for first, second in zip(again[:4], again[4:], strict=True):
+        assert first["loss"] == second["loss"]
+        assert first["tokens"] == second["tokens"]
+
+
+def test_a_finished_run_resumes_to_the_same_end(uninterrupted, engines):
+    """A crash between the last checkpoint and the adapter costs nothing."""
+    before = load_file(uninterrupted.run.adapter / "adapter_model.safetensors")
+    (uninterrupted.run.adapter / "adapter_model.safetensors").unlink()
+    steps = len(uninterrupted.of("step"))
+    again = engines.go_on(uninterrupted.run)
+    assert again.events[-1]["kind"] == "finished"
+    assert again.events[-1]["step"] == 14
+    assert len(again.of("step")) == steps
+    after = load_file(again.run.adapter / "adapter_model.safetensors")
+    assert all(bool((before[name] == after[name]).all()) for name in before)
+
+
+def test_a_stop_while_loading_ends_at_once_with_nothing(engines, settings):
+    run = engines.create("demo", "engine.backend=unsloth", *settings)
+    ended = engines.stop_at(run, lambda text: '"started"' in text)
+    assert ended.code == 0, ended.log
+    assert [event["kind"] for event in ended.events][-2:] == ["stopping", "stopped"]
+    assert ended.events[-1]["step"] == 0
+    assert not ended.run.adapter.exists()
+    resumed_kinds = [event["kind"] for event in ended.events]
+    assert "step" not in resumed_kinds
+
+
+def test_resuming_without_a_checkpoint_begins_again_and_says_so(engines, settings):
+    run = engines.create("demo", *settings, "engine.backend=transformers", "training.max_steps=1")
+    ended = engines.go_on(run)
+    assert ended.events[-1]["kind"] == "finished"
+    assert "resumed_from" not in ended.of("started")[0]
+    assert "no complete checkpoint" in ended.of("warning")[0]["text"]

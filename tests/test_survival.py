@@ -1,0 +1,105 @@
+"""What a bad line and a hard kill do to a run: nothing that cannot be gone on with.
+
+The real app in a real pseudo-terminal, the real engine, the real demo model.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from lora_tui.core import events, runs, summary
+from lora_tui.core.preset_files import find, with_settings
+from lora_tui.core.runs import Run
+from lora_tui.jobs import launch, stop
+from tools.terminal import APP, Terminal, wait_until
+
+pytestmark = pytest.mark.xdist_group("survival")
+
+SHORT = ["training.max_steps=30", "training.save_steps=5", "data.eval_fraction=0"]
+
+
+def read(run: Run) -> list[dict[str, Any]]:
+    return [event for batch in events.batches(run.events) for event in batch]
+
+
+def steps(run: Run) -> list[int]:
+    return [event["step"] for event in read(run) if event["kind"] == "step"]
+
+
+def test_a_run_started_by_keys_outlives_its_terminal_and_is_shown_again() -> None:
+    with Terminal(APP) as terminal:
+        terminal.wait_for("demo")
+        terminal.press("t")
+        terminal.wait_for("Name of the run")
+        terminal.press("\r")
+        wait_until(lambda: bool(runs.list_runs()), 30, "no run was created")
+        (run,) = runs.list_runs()
+        wait_until(lambda: len(steps(run)) > 3, 180, "no step was made")
+        before = read(run)
+        terminal.hang_up()
+        assert runs.is_alive(run)
+    wait_until(lambda: len(steps(run)) > len(before), 120, "the run did not go on")
+    with Terminal(APP) as terminal:
+        terminal.wait_for(lambda screen: "running" in screen)
+        terminal.press("\t\r")
+        terminal.wait_for(lambda screen: "loss" in screen and "tokens/s" in screen)
+        stop.stop(run)
+        terminal.wait_for(lambda screen: "stopped" in screen, 120)
+    assert stop.wait_until_dead(run, 120)
+    assert read(run)[: len(before)] == before
+    assert steps(run) == list(range(1, len(steps(run)) + 1))
+    assert summary.show(run)["state"] == "stopped" and run.adapter.is_dir()
+
+
+def test_a_killed_engine_shows_as_crashed_and_resume_goes_on() -> None:
+    run = launch.start(with_settings(find("demo"), SHORT), name="killed")
+    wait_until(lambda: len(steps(run)) > 12, 180, "no steps were made")
+    stop.kill(run)
+    assert stop.wait_until_dead(run, 30)
+    shown = summary.show(run)
+    assert shown["state"] == "crashed" and "resume" in shown["failure"]["hint"]
+    saved = runs.checkpoint_steps(run)
+    assert saved and saved[-1] >= 5
+    with Terminal(APP) as terminal:
+        terminal.wait_for("crashed")
+    resumed = subprocess.run(
+        [sys.executable, "-m", "lora_tui", "resume", run.id, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert resumed.returncode == 0, resumed.stderr + run.log.read_text()[-2000:]
+    document = json.loads(resumed.stdout)
+    assert (document["state"], document["step"]) == ("finished", 30)
+    again = [event for event in read(run) if event["kind"] == "started"][-1]
+    assert again["resumed_from"] in saved
+    assert [step for step, _ in summary.read_snapshot(run).curves["loss"]] == list(range(1, 31))
+    assert any(run.adapter.iterdir())
+
+
+def test_a_stop_in_the_middle_keeps_a_checkpoint_and_the_adapter() -> None:
+    run = launch.start(with_settings(find("demo"), [*SHORT, "training.save_steps=0"]), name="stop")
+    wait_until(lambda: len(steps(run)) > 2, 180, "no steps were made")
+    stop.stop(run)
+    stop.stop(run)  # twice does no harm
+    assert stop.wait_until_dead(run, 120)
+    shown = summary.show(run)
+    assert shown["state"] == "stopped" and shown["failure"] is None
+    assert runs.checkpoint_steps(run) == [shown["step"]]
+    assert (run.adapter / "adapter_model.safetensors").stat().st_size == shown["adapter_bytes"]
+    with pytest.raises(ProcessLookupError):
+        os.kill(summary.read_snapshot(run).fact("launched", "pid"), signal.SIGCONT)
+
+
+def test_a_stop_right_after_the_start_is_not_lost() -> None:
+    run = launch.start(with_settings(find("demo"), SHORT), name="at once")
+    stop.stop(run)
+    assert stop.wait_until_dead(run, 120)
+    shown = summary.show(run)
+    assert (shown["state"], shown["step"], shown["failure"]) == ("stopped", 0, None)

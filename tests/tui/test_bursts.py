@@ -1,0 +1,130 @@
+"""The real app in a real terminal: keys that come all at once, names that are no text, and bugs."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from lora_tui.core import locations, preset_files
+from lora_tui.core.files import private_folder
+from lora_tui.core.presets import Preset
+from tools.terminal import APP, Terminal
+
+from .conftest import Maker
+
+_EVIL = "\x1b]0;PWNED\x07"
+
+
+@contextmanager
+def app_with_json_run(make_run: Maker) -> Iterator[Terminal]:
+    """Home with two runs, once they are listed."""
+    make_run("json-one", "finished", number=1)
+    make_run("other", "finished", number=2)
+    with Terminal(APP) as terminal:
+        terminal.wait_for(lambda text: "json-one" in text and "demo" in text)
+        terminal.pump(0.5)
+        yield terminal
+
+
+def screens_left(terminal: Terminal) -> bool:
+    """Whether one esc is enough to be back on Home."""
+    terminal.press("\x1b")
+    terminal.pump(1.5)
+    return "Presets" not in terminal.text or "Runs" not in terminal.text
+
+
+def test_typing_in_the_filter_opens_nothing(make_run: Maker) -> None:
+    with app_with_json_run(make_run) as terminal:
+        terminal.press("/")
+        terminal.wait_for("show only")
+        terminal.press("json")
+        terminal.wait_for("1 of 2 with json")
+        assert "other" not in terminal.text and "Name of" not in terminal.text
+
+
+def test_moving_ahead_in_the_form(make_run: Maker) -> None:
+    with app_with_json_run(make_run) as terminal:
+        terminal.press("\r")
+        terminal.wait_for("[model]")
+        terminal.pump(0.5)
+        terminal.press("jjj")
+        terminal.wait_for("▸load_in_4bit")
+
+
+@pytest.mark.parametrize(
+    ("burst", "says"), [("tt", "Name of the run"), ("\r\r", "[model]"), ("nn", "When to pick it")]
+)
+def test_a_key_that_comes_twice_opens_one_thing(burst: str, says: str, make_run: Maker) -> None:
+    with app_with_json_run(make_run) as terminal:
+        terminal.press(burst)
+        terminal.wait_for(says)
+        terminal.pump(1)
+        assert not screens_left(terminal), terminal.text
+        assert says not in terminal.text
+
+
+def test_ctrl_c_twice_asks_once(make_run: Maker) -> None:
+    make_run("live", "running")
+    with app_with_json_run(make_run) as terminal:
+        terminal.press("\x03\x03")
+        terminal.wait_for("goes on without this app")
+        terminal.pump(1)
+        assert not screens_left(terminal), terminal.text
+        assert "goes on without" not in terminal.text
+
+
+def test_names_of_files_never_reach_the_terminal_raw(make_run: Maker) -> None:
+    run = make_run("x", "finished")
+    evil = run.path.with_name(f"{run.path.name}{_EVIL}")
+    run.path.rename(evil)
+    folder = private_folder(locations.user_presets_folder())
+    (folder / f"a{_EVIL}.toml").write_text(preset_files.dumps(Preset(name=f"b{_EVIL}")))
+    with Terminal(APP, size=(120, 24)) as terminal:
+        terminal.wait_for("PWNED")
+        for keys, says in (
+            ("G\r", "[model]"),  # the form of the preset
+            ("d", "Nothing differs"),
+            ("2 ", "unsaved"),
+            ("s", "Saved in"),
+            ("t", "Name of the run"),
+            ("\x1b", "[lora]"),
+            ("\x1b", "Runs"),
+            (":", "Search"),
+            ("PWNED", "Show the run"),
+            ("\x1b", "Runs"),
+            ("\t\r", "loss"),
+        ):
+            terminal.press(keys)
+            terminal.wait_for(says)
+            terminal.pump(0.3)
+            assert _EVIL.encode() not in terminal.raw, (keys, terminal.text)
+            assert b"\x1b]0;" not in terminal.raw, (keys, terminal.text)
+
+
+_BROKEN = """
+from textual.binding import Binding
+from lora_tui.tui.app import LoraTuiApp
+from lora_tui.tui.screens.home import HomeScreen
+
+def broken(self):
+    raise ZeroDivisionError("a bug [of] ours")
+
+HomeScreen.action_{} = broken
+app = LoraTuiApp()
+app.run(mouse=False)
+raise SystemExit(app.return_code)
+"""
+
+
+@pytest.mark.parametrize(("action", "key"), [("look_again", ""), ("find", "/")])
+def test_a_bug_ends_the_app_with_a_sentence_and_a_log(action: str, key: str) -> None:
+    with Terminal([sys.executable, "-c", _BROKEN.format(action)], size=(120, 24)) as terminal:
+        if key:
+            terminal.wait_for("demo")
+            terminal.press(key)
+        assert terminal.wait_for_end() == 1
+        assert "Something went wrong in the app (ZeroDivisionError)" in terminal.text
+        assert "Traceback" not in terminal.text and "Traceback" not in terminal.raw.decode()
+    log = (locations.home() / "app.log").read_text()
+    assert "Traceback" in log and "a bug [of] ours" in log

@@ -1,0 +1,124 @@
+"""How the screens look, at 80x24 and 120x40. `pytest --snapshot-update` accepts a new look."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from lora_tui.tui.app import LoraTuiApp
+
+from .conftest import Maker, settled
+
+Compare = Callable[..., bool]
+Prepare = Callable[[Pilot[Any]], Awaitable[None]]
+
+pytestmark = pytest.mark.usefixtures("shipped")
+both_sizes = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+
+
+@pytest.fixture
+def full_home(make_run: Maker) -> None:
+    """A run of every state, and a name that is none of the terminal's business."""
+    make_run("r16-alpaca", "running", number=30, steps=31)
+    make_run("r8-pirate", "stopping", number=29, steps=12)
+    make_run("r4-paused", "paused", number=28, steps=25)
+    make_run("r32-alpaca", "queued", number=27)
+    make_run("full-alpaca", "finished", number=26, steps=50)
+    make_run("r64-alpaca", "failed", number=25, steps=14, summary="Out of memory at step 14.")
+    make_run("[red]x[/] \x1b[31m", "finished", number=24, steps=20, most=20)
+    make_run("a-name-that-is-much-too-long-for-its-column", "crashed", number=23)
+    make_run("demo", "stopped", number=22, steps=30)
+
+
+def keys(*pressed: str) -> Prepare:
+    """Press keys one after another, each after what the one before it set going."""
+
+    async def prepare(pilot: Pilot[Any]) -> None:
+        await settled(pilot)
+        for key in pressed:
+            await pilot.press(key)
+            await settled(pilot)
+        for field in pilot.app.screen.query("Input"):
+            field.cursor_blink = False  # type: ignore[attr-defined]
+        await pilot.pause()
+
+    return prepare
+
+
+@both_sizes
+def test_home_empty(snap_compare: Compare, size: tuple[int, int]) -> None:
+    assert snap_compare(LoraTuiApp(), terminal_size=size, run_before=keys())
+
+
+@both_sizes
+@pytest.mark.usefixtures("full_home")
+def test_home_full(snap_compare: Compare, size: tuple[int, int]) -> None:
+    assert snap_compare(LoraTuiApp(), terminal_size=size, run_before=keys("tab", *"jjjjj"))
+
+
+@both_sizes
+def test_form(snap_compare: Compare, size: tuple[int, int]) -> None:
+    shown = keys("enter", "2", "j", "enter", "end", "4", "enter", "j")
+    assert snap_compare(LoraTuiApp(), terminal_size=size, run_before=shown)
+
+
+@both_sizes
+def test_form_with_problems(snap_compare: Compare, size: tuple[int, int]) -> None:
+    shown = keys("G", "enter", "4", "j", "enter", "end", "x")
+    assert snap_compare(LoraTuiApp(), terminal_size=size, run_before=shown)
+
+
+@both_sizes
+@pytest.mark.usefixtures("full_home")
+def test_help(snap_compare: Compare, size: tuple[int, int]) -> None:
+    assert snap_compare(LoraTuiApp(), terminal_size=size, run_before=keys("question_mark"))
+
+
+@both_sizes
+@pytest.mark.usefixtures("full_home")
+def test_confirm(snap_compare: Compare, size: tuple[int, int]) -> None:
+    assert snap_compare(LoraTuiApp(), terminal_size=size, run_before=keys("tab", "S"))
+
+
+@both_sizes
+@pytest.mark.usefixtures("full_home")
+def test_quit(snap_compare: Compare, size: tuple[int, int]) -> None:
+    assert snap_compare(LoraTuiApp(), terminal_size=size, run_before=keys("q"))
+
+
+@both_sizes
+def test_train(snap_compare: Compare, size: tuple[int, int]) -> None:
+    assert snap_compare(LoraTuiApp(), terminal_size=size, run_before=keys("G", "t"))
+
+
+@both_sizes
+def test_choose(snap_compare: Compare, size: tuple[int, int]) -> None:
+    assert snap_compare(
+        LoraTuiApp(), terminal_size=size, run_before=keys("enter", "4", *"jjj", "enter")
+    )
+
+
+def test_home_in_ascii(
+    snap_compare: Compare, full_home: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lora_tui.tui import look
+
+    monkeypatch.setenv("LORA_TUI_ASCII", "1")
+    look.ascii_only.cache_clear()
+    assert snap_compare(LoraTuiApp(), terminal_size=(80, 24), run_before=keys("tab"))
+
+
+def test_home_without_colours(
+    snap_compare: Compare, full_home: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert snap_compare(LoraTuiApp(), terminal_size=(80, 24), run_before=keys("tab"))
+
+
+def test_home_narrow(snap_compare: Compare, full_home: None) -> None:
+    assert snap_compare(LoraTuiApp(), terminal_size=(60, 20), run_before=keys("tab"))
+
+
+def test_home_tiny(snap_compare: Compare, full_home: None) -> None:
+    assert snap_compare(LoraTuiApp(), terminal_size=(40, 12), run_before=keys("tab"))
