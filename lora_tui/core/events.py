@@ -1,5 +1,6 @@
 """The run's truth: `events.jsonl`, one JSON object a line, appended whole and read tolerantly."""
 
+import fcntl
 import json
 import math
 import os
@@ -20,8 +21,8 @@ _LONGEST_LINE = 1 << 24
 def append(path: Path, kind: str, /, **fields: Any) -> Event:
     """Append one event with the present time; fields that are None are left out.
 
-    One `write` to a file opened with O_APPEND: whole lines even with several writers. If a crash
-    left half a line at the end, the new event starts on a line of its own.
+    One `write` to a file opened with O_APPEND, under the file's lock: whole lines even with several
+    writers. If a crash left half a line at the end, the new event starts on a line of its own.
 
     Raises:
         OSError: the disk is full or the folder is gone; no half line is left behind by a full disk.
@@ -32,6 +33,9 @@ def append(path: Path, kind: str, /, **fields: Any) -> Event:
     data = line.encode("utf-8", "replace")
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
+        # Looking at the end and writing behind it are one act. A lock of the process, not of the
+        # handle: a signal's handler may append in the middle of an append, and must not wait for it.
+        fcntl.lockf(handle, fcntl.LOCK_EX)
         end = os.fstat(handle).st_size
         if end and os.pread(handle, 1, end - 1) != b"\n":
             data = b"\n" + data

@@ -2,6 +2,8 @@
 
 import json
 import multiprocessing
+import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -102,6 +104,25 @@ def test_several_writers_never_mix_their_lines(path: Path) -> None:
         assert [event["number"] for event in events.parse(lines) if event["mark"] == mark] == list(
             range(200)
         )
+
+
+def test_a_signal_in_the_middle_of_an_append_may_append(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = os.fstat
+
+    def interrupted(handle: int) -> os.stat_result:
+        monkeypatch.setattr(events.os, "fstat", look)
+        signal.raise_signal(signal.SIGUSR1)
+        return look(handle)
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: events.append(path, "stopping"))
+    try:
+        monkeypatch.setattr(events.os, "fstat", interrupted)
+        events.append(path, "step", step=1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert kinds(events.read_new(path)[0]) == ["stopping", "step"]
 
 
 def test_both_ends_and_a_sample_of_a_long_file(path: Path) -> None:

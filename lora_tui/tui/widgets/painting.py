@@ -46,7 +46,7 @@ class Painting(Widget):
 
     def paint(self, rows: Rows) -> None:
         """Show `rows`, top left aligned; what came from elsewhere may hold anything."""
-        rows = tuple(tuple((_safe(text), role) for text, role in row) for row in rows)
+        rows = tuple(_trimmed(tuple((_safe(text), role) for text, role in row)) for row in rows)
         before, self._rows = self._rows, rows
         regions = []
         for y in range(max(len(before), len(rows))):
@@ -77,6 +77,13 @@ class Painting(Widget):
         if role not in self._looks:
             self._looks[role] = self.get_component_rich_style(f"painting--{role}")
         return self._looks[role]
+
+
+def _trimmed(row: Row) -> Row:
+    """`row` without blanks at its end: what looks the same is the same, whatever room it had."""
+    while row and not row[-1][0].rstrip(" "):
+        row = row[:-1]
+    return (*row[:-1], (row[-1][0].rstrip(" "), row[-1][1])) if row else ()
 
 
 def _safe(text: str) -> str:
