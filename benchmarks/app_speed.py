@@ -3,8 +3,8 @@
     python -m benchmarks.app_speed [--only start,watch,long,train] [--repeats 5] [--out FILE]
 
 Everything is measured in pseudo-terminals from outside. Absolute times hold for the machine named
-in the table only; the ratios say more. The section between its markers in docs/benchmarks.md is
-rewritten.
+above each table only; the ratios say more. Each part measured anew takes the place of its section
+in docs/benchmarks.md, between its markers.
 """
 
 import argparse
@@ -17,15 +17,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from statistics import median
+from statistics import mean, median, stdev
 
 from benchmarks import standing_in
-from tools.terminal import Terminal
+from lora_tui.core.runs import Run
+from lora_tui.core.summary import headline
+from lora_tui.jobs.stop import kill, wait_until_dead
+from tools.terminal import Terminal, wait_until
 
 REPOSITORY = Path(__file__).parents[1]
 DOCUMENT = REPOSITORY / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- app_speed -->", "<!-- /app_speed -->"
 MANNERS = {
     "TEXTUAL_ANIMATIONS": "none",
     "TEXTUAL_FPS": "15",
@@ -71,20 +74,19 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1_000_000, help="length of the long run")
     parser.add_argument("--out", type=Path, default=DOCUMENT)
     asked = parser.parse_args()
-    load = os.getloadavg()[0]
     parts: dict[str, Callable[[], list[Line]]] = {
         "start": lambda: starting(asked.repeats),
         "watch": lambda: watching(max(1, asked.repeats // 2), asked.seconds),
         "long": lambda: opening_a_long_run(asked.steps, max(1, asked.repeats // 2)),
-        "train": lambda: training_watched(max(1, asked.repeats // 2)),
+        "train": lambda: training_watched(8 * asked.repeats, asked.seconds / 4),
     }
-    lines: list[Line] = []
     for name in asked.only.split(","):
         print(f"{name} ...", file=sys.stderr, flush=True)
-        found = parts[name]()
-        lines += found
-        print("\n".join(line.row() for line in found), flush=True)
-    write(asked.out, lines, load)
+        load = os.getloadavg()[0]
+        lines = parts[name]()
+        print("\n".join(line.row() for line in lines), flush=True)
+        command = f"--only {name} --repeats {asked.repeats} --seconds {asked.seconds:g}"
+        write(asked.out, name, command, lines, load)
 
 
 @contextmanager
@@ -218,60 +220,70 @@ def opening_a_long_run(steps: int, repeats: int) -> list[Line]:
     ]
 
 
-def training_watched(pairs: int) -> list[Line]:
-    """The demo trained with the app watching it, and without."""
-    watched: list[float] = []
-    alone: list[float] = []
-    for pair in range(pairs):
-        for with_app in (True, False) if pair % 2 else (False, True):
-            (watched if with_app else alone).append(trained(with_app=with_app))
-    ratios = [100 * (a / b - 1) for a, b in zip(watched, alone, strict=True)]
+def training_watched(pairs: int, seconds: float) -> list[Line]:
+    """One long run of the demo, watched and left alone in turn: real tokens a second of each.
+
+    One run, because two runs of the same length differ by more than what is looked for. Left alone
+    means that the app is halted; what it wrote is read but not drawn, as on the far end of a line.
+    """
+    alone, watched = [], []
+    with home() as env, training(env) as run, Terminal(APP, env) as app:
+        open_newest(app)
+        app.wait_for("smoothed")
+        for _ in range(pairs):
+            app.drain(1.0)
+            watched.append(standing_in.pace(run, partial(app.drain, seconds)))
+            with app.halted():
+                alone.append(standing_in.pace(run, partial(time.sleep, seconds)))
+    slower = [100 * (a / b - 1) for a, b in zip(alone, watched, strict=True)]
     return [
-        Line("`train demo` alone, a step", [1000 * value for value in alone], "ms"),
-        Line("`train demo` watched, a step", [1000 * value for value in watched], "ms"),
-        Line("… slower by", ratios, "%", "1"),
+        Line("the demo training alone", alone, "tokens/s"),
+        Line("the demo training watched", watched, "tokens/s"),
+        Line("… slower by", slower, "%", "1"),
+        Line("… slower by, the mean", [mean(slower)], "%"),
+        Line("… its standard error", [stdev(slower) / len(slower) ** 0.5], "%"),
     ]
 
 
-def trained(*, with_app: bool) -> float:
-    """Seconds a step of one run of the demo."""
-    with home() as env:
-        command = [*APP, "train", "demo", "--name", "stand-in", "--detach"]
-        done = subprocess.run(
-            command, env={**os.environ, **env}, check=True, capture_output=True, text=True
-        )
-        run = Path(env["LORA_TUI_HOME"]) / "runs" / done.stdout.split()[-1]
-        watch = [*APP, "watch", run.name]
-        if not with_app:
-            subprocess.run(watch, env={**os.environ, **env}, check=True, stdout=subprocess.DEVNULL)
-        else:
-            with Terminal(APP, env) as app:
-                open_newest(app)
-                app.wait_for("finished", 900)
-        return standing_in.seconds_a_step(run / "events.jsonl")
-
-
-def write(path: Path, lines: list[Line], load: float) -> None:
-    """Put the table between its markers, and leave the rest of the document as it is."""
-    machine = (
-        f"{os.cpu_count()} cores, Python {platform.python_version()}, load {load:.1f} at the start"
+@contextmanager
+def training(env: dict[str, str]) -> Iterator[Run]:
+    """A run of the demo that does nothing but steps, for as long as it is wanted."""
+    never = 1_000_000
+    asked = [f"training.{name}_steps={never}" for name in ("max", "eval", "save")]
+    settings = [word for pair in asked for word in ("--set", pair)]
+    command = [*APP, "train", "demo", "--name", "stand-in", "--detach", *settings]
+    done = subprocess.run(
+        command, env={**os.environ, **env}, check=True, capture_output=True, text=True
     )
+    run = Run(Path(env["LORA_TUI_HOME"]) / "runs" / done.stdout.split()[-1])
+    try:
+        wait_until(lambda: headline(run).step > 100, 300, "100 steps")
+        yield run
+    finally:
+        kill(run)
+        wait_until_dead(run, 10)
+
+
+def write(path: Path, name: str, command: str, lines: list[Line], load: float) -> None:
+    """Put a part's table between its markers, and leave the rest of the document as it is."""
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     section = "\n".join(
         [
-            BEGIN,
-            f"`python -m benchmarks.app_speed` on {time.strftime('%Y-%m-%d')}: {machine}.",
+            begin,
+            f"`python -m benchmarks.app_speed {command}` on {time.strftime('%Y-%m-%d')}: "
+            f"{os.cpu_count()} cores, Python {platform.python_version()}, load {load:.1f}.",
             "",
             "| what | median | range | repeats | at most |",
             "|---|---|---|---|---|",
             *(line.row() for line in lines),
-            END,
+            end,
         ]
     )
-    text = path.read_text("utf-8") if path.exists() else f"# Benchmarks\n\n{BEGIN}\n{END}\n"
-    if BEGIN not in text:
-        text += f"\n{BEGIN}\n{END}\n"
-    before, _, rest = text.partition(BEGIN)
-    path.write_text(before + section + rest.partition(END)[2], encoding="utf-8")
+    text = path.read_text("utf-8") if path.exists() else "# Benchmarks\n"
+    if begin not in text:
+        text += f"\n{begin}\n{end}\n"
+    before, _, rest = text.partition(begin)
+    path.write_text(before + section + rest.partition(end)[2], encoding="utf-8")
 
 
 if __name__ == "__main__":

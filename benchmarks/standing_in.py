@@ -7,7 +7,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -115,11 +115,19 @@ def go_on(run: Run, rate: float, most: int) -> None:
             time.sleep(max(0.0, began + number / rate - time.time()))
 
 
-def seconds_a_step(path: Path) -> float:
-    """The mean over a run, from its own clock; the first tenth warms up and does not count."""
-    steps = [event for batch in events.batches(path) for event in batch if event["kind"] == "step"]
-    first, last = steps[len(steps) // 10], steps[-1]
-    return float((last["seconds"] - first["seconds"]) / (last["step"] - first["step"]))
+def pace(run: Run, meanwhile: Callable[[], object]) -> float:
+    """Real tokens a second of a run while something is done, by the run's own clock."""
+    began = time.time()
+    meanwhile()
+    ended = time.time()
+    steps = [
+        event
+        for batch in events.batches(run.events)
+        for event in batch
+        if event["kind"] == "step" and began <= event["t"] <= ended
+    ]
+    first, last = steps[0], steps[-1]
+    return float((last["tokens"] - first["tokens"]) / (last["seconds"] - first["seconds"]))
 
 
 if __name__ == "__main__":

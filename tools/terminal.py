@@ -8,8 +8,8 @@ import struct
 import sys
 import termios
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -114,6 +114,22 @@ class Terminal:
         self._ended = not data
         self._chunks.append(data)
         self._stream.feed(data)
+
+    def drain(self, seconds: float) -> None:
+        """Take what the program writes for `seconds` and throw it away: drawing costs time too."""
+        end = time.perf_counter() + seconds
+        while (left := end - time.perf_counter()) > 0:
+            if select.select([self._handle], [], [], left)[0]:
+                os.read(self._handle, 1 << 16)
+
+    @contextmanager
+    def halted(self) -> Iterator[None]:
+        """Inside, the program gets no processor time."""
+        self._process.suspend()
+        try:
+            yield
+        finally:
+            self._process.resume()
 
     def wait_for(self, shown: str | Callable[[str], bool], seconds: float = 60.0) -> float:
         """The moment a text was on the screen, or a condition on it held.

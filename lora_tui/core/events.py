@@ -33,8 +33,8 @@ def append(path: Path, kind: str, /, **fields: Any) -> Event:
     data = line.encode("utf-8", "replace")
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        # Looking at the end and writing behind it are one act. A lock of the process, not of the
-        # handle: a signal's handler may append in the middle of an append, and must not wait for it.
+        # Looking at the end and writing behind it are one act. The lock is the process's, not the
+        # handle's: a signal's handler may append in the middle of an append and must not wait.
         fcntl.lockf(handle, fcntl.LOCK_EX)
         end = os.fstat(handle).st_size
         if end and os.pread(handle, 1, end - 1) != b"\n":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.core import locations, runs
+from lora_tui.core import locations, runs, text
 from lora_tui.core.files import private_folder
 from lora_tui.core.overview import Board, Overview
 from lora_tui.tui.app import LoraTuiApp
@@ -49,6 +49,16 @@ async def test_live_runs_stand_on_top_and_the_rest_newest_first(make_run: Maker)
         assert "● old-live" in names[0] and "running" in names[0] and "40/50" in names[0]
         assert "✗ newer" in names[1] and "failed" in names[1] and "No room." in names[1]
         assert "✓ older" in names[2] and "finished" in names[2] and "0.9" in names[2]
+
+
+@pytest.mark.parametrize("loss", [0.00877, 0.0156, 1.1e-4, 12_345.0, 1.284])
+async def test_a_loss_is_never_cut(loss: float, make_run: Maker) -> None:
+    run = make_run("a-name-of-some-length", "running", steps=3)
+    say(run, 60, "step", step=4, loss=loss, seconds=60.0)
+    app = LoraTuiApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        assert f" {text.number(loss)} " in shown(pilot)
 
 
 async def test_a_run_that_moves_on_is_shown_without_a_key(make_run: Maker) -> None:

@@ -22,7 +22,7 @@ NO_RUNS = (
     " demo needs no network and takes a minute."
 )
 
-_STATE, _LOSS, _CURVE, _TIME = 8, 5, 7, 5
+_STATE, _LOSS_AT_LEAST, _CURVE, _TIME = 8, 5, 6, 5
 _BEGAN = len("23 Nov 14:12")
 _CURVE_AT_MOST = 12  # as many points as a headline keeps
 _NAME_AT_LEAST, _NAME_AT_MOST = 10, 32
@@ -34,6 +34,7 @@ class Columns:
 
     name: int = _NAME_AT_LEAST
     steps: int = 7
+    loss: int = _LOSS_AT_LEAST
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,8 @@ class RunRow:
                 *start, (cut(line.failure["summary"], room), "$foreground-muted")
             )
         start.append((right(steps(line), self.columns.steps), "$text"))
-        loss = number(line.loss) if line.loss is not None else ""
         if "loss" in widths:
-            start.append((" " + right(loss, _LOSS), "$text"))
+            start.append((" " + right(loss(line), widths["loss"]), "$text"))
         if "curve" in widths:
             curve = sparkline(line.curve, widths["curve"], ascii_only=ascii_only())
             start.append((" " + left(curve, widths["curve"]), colour))
@@ -84,7 +84,7 @@ class RunRow:
         """The width of each column that has room beside glyph, state and steps."""
         room = width - 2 - _STATE - 2 - self.columns.steps
         widths: dict[str, int] = {}
-        for name, needed in (("time", _TIME), ("loss", _LOSS), ("curve", _CURVE)):
+        for name, needed in (("time", _TIME), ("loss", self.columns.loss), ("curve", _CURVE)):
             if room - needed - 1 < _NAME_AT_LEAST:
                 break
             widths[name] = needed
@@ -108,6 +108,11 @@ def steps(line: Headline) -> str:
     return f"{show(line.step)}{most}"
 
 
+def loss(line: Headline) -> str:
+    """The latest loss, with all its digits: a number that is cut says something else."""
+    return "" if line.loss is None else number(line.loss)
+
+
 def rows_of(board: Board, wanted: str = "") -> list[RunRow]:
     """The rows of a board whose id, name or state holds `wanted`."""
     pairs = [(run, board.lines.get(run)) for run in board.runs]
@@ -119,6 +124,7 @@ def rows_of(board: Board, wanted: str = "") -> list[RunRow]:
     columns = Columns(
         name=min(_NAME_AT_MOST, max(_NAME_AT_LEAST, longest)),
         steps=max((len(steps(line)) for line in lines if not line.failure), default=7),
+        loss=max((_LOSS_AT_LEAST, *(len(loss(line)) for line in lines if not line.failure))),
     )
     return [RunRow(run, line, columns) for run, line in fitting]
 
