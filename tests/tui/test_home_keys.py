@@ -146,7 +146,9 @@ async def test_what_the_hub_has_to_give_is_said_before_training() -> None:
         await settled(pilot)
         await pilot.press("G")
         await settled(pilot)
-        assert "Needs the Hub for the model some/model" in " ".join(shown(pilot).split())
+        assert "Needs the Hub, or local copies, for the model some/model" in " ".join(
+            shown(pilot).split()
+        )
         await pilot.press("t")
         await settled(pilot)
         assert "This needs the Hub: the model some/model and" in shown(pilot)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from inspect import cleandoc
 from typing import Any, ClassVar
 
 from textual import on
@@ -19,7 +18,7 @@ from lora_tui.tui.widgets.key_bar import KeyBar, key_name
 from lora_tui.tui.widgets.row_list import PlainRow, RowList
 
 _KEYS = 18
-_NO_USE = ("scroll_", "page_left", "page_right", "copy_text")  # bound by Textual itself
+_NO_USE = ("scroll_", "page_left", "page_right", "copy_text", "focus_")  # bound by Textual itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class HelpScreen(ModalScreen[None]):
         """Help for `screen` as it is now."""
         focused = screen.focused
         nodes = [screen, *([focused] if focused is not None else [])]
-        texts = [cleandoc(node.HELP) for node in nodes if node.HELP]
+        texts = [" ".join(node.HELP.split()) for node in nodes if node.HELP]
         return cls(active_keys(screen), "\n".join(dict.fromkeys(texts)))
 
     def compose(self) -> ComposeResult:

@@ -159,15 +159,16 @@ class PresetForm(Screen[None], Reporting):
     @work(thread=True, exclusive=True, exit_on_error=False, group="count")
     def count(self) -> None:
         """Say what follows; the header of a big model takes a moment to read."""
-        preset = presets.from_document(self.draft.document)
-        sizes, apology = [], ""
+        sizes, steps, apology = [], [], ""
         try:
+            preset = self.draft.preset
+            steps = step_facts(preset)
             base = read_base(preset.model.name_or_path, preset.model.revision)
             sizes = size_facts(preset, count_trainable(base, preset))
         except LoraTuiError as error:
             apology = error.summary
         if not get_current_worker().is_cancelled:  # else a newer draft is being counted
-            self.post_message(self.Counted(sizes, step_facts(preset), apology))
+            self.post_message(self.Counted(sizes, steps, apology))
 
     def on_preset_form_counted(self, message: Counted) -> None:
         follows = self.query_one(Follows)

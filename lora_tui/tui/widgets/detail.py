@@ -1,4 +1,4 @@
-"""Two lines about what is under the cursor of the home screen."""
+"""A few lines about what is under the cursor of the home screen."""
 
 from textual.content import Content
 from textual.widgets import Static
@@ -14,7 +14,7 @@ class Detail(Static):
     """When to pick a preset; what became of a run."""
 
     DEFAULT_CSS = """
-    Detail { height: 2; padding: 0 1; color: $text-muted; }
+    Detail { height: 3; padding: 0 1; color: $text-muted; }
     """
 
     def show_preset(self, row: PresetRow | None) -> None:
@@ -29,7 +29,8 @@ class Detail(Static):
                 entry.name, f"{number} {'problem' if number == 1 else 'problems'}; enter tells"
             )
             return
-        needs = f" Needs the Hub for {' and '.join(row.missing)}." if row.missing else ""
+        missing = " and ".join(row.missing)
+        needs = f" Needs the Hub, or local copies, for {missing}." if missing else ""
         own = "" if entry.shipped else "Yours. "
         self._say(entry.name, f"{own}{entry.preset.description}{needs}")
 
