@@ -112,13 +112,13 @@ def test_a_signal_in_the_middle_of_an_append_may_append(
     look = os.fstat
 
     def interrupted(handle: int) -> os.stat_result:
-        monkeypatch.setattr(events.os, "fstat", look)
+        monkeypatch.setattr(os, "fstat", look)
         signal.raise_signal(signal.SIGUSR1)
         return look(handle)
 
     before = signal.signal(signal.SIGUSR1, lambda *_: events.append(path, "stopping"))
     try:
-        monkeypatch.setattr(events.os, "fstat", interrupted)
+        monkeypatch.setattr(os, "fstat", interrupted)
         events.append(path, "step", step=1)
     finally:
         signal.signal(signal.SIGUSR1, before)
