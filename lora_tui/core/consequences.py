@@ -57,4 +57,5 @@ def missing_here(preset: Preset) -> list[str]:
 
 
 def _is_cached(source: str) -> bool:
-    return (locations.hub_cache() / f"datasets--{source.replace('/', '--')}" / "snapshots").is_dir()
+    folder = f"datasets--{source.partition(':')[0].replace('/', '--')}"
+    return (locations.hub_cache() / folder / "snapshots").is_dir()

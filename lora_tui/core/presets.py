@@ -67,7 +67,11 @@ class LoraSettings:
 class DataSettings:
     """`[data]`: what it learns from."""
 
-    source: str = knob("demo", 'JSON Lines file, Hub id, "demo" or "demo-pirate".')
+    source: str = knob(
+        "demo",
+        "File (JSON Lines, JSON, CSV, TSV, Parquet, text; also .gz), folder of files, Hub id as "
+        'owner/name or owner/name:configuration, "demo" or "demo-pirate".',
+    )
     split: str = knob("train", "Split of a Hub data set, as in train or train[:5000].")
     format: str = knob(
         "auto",

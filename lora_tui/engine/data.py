@@ -2,6 +2,7 @@
 
 import math
 import random
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,14 @@ from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.presets import Preset
 from lora_tui.core.scoring import Task, load_task
 from lora_tui.engine.formats import BadRow, Layout, Message, Row, detect
-from lora_tui.engine.masking import Example, Rendered, encode, encode_marked, encode_text, render
+from lora_tui.engine.masking import (
+    Example,
+    Rendered,
+    encode,
+    encode_marked,
+    encode_text,
+    render,
+)
 from lora_tui.engine.sources import Source, open_source
 from lora_tui.engine.templates import ChatTemplate
 
@@ -21,15 +29,23 @@ LEAST_HELD_OUT = 32
 
 _BATCH = 512
 
+Numbered = tuple[int, Row]
+
 
 @dataclass(slots=True)
 class Part:
     """The training rows, or the held-out ones, with the count of what was left out."""
 
+    source: Sequence[Row]
     examples: list[Example] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
+    numbers: "array[int]" = field(default_factory=lambda: array("q"))
     dropped: Counter[str] = field(default_factory=Counter)
     read: int = 0
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """The row behind each example, read when asked for."""
+        return _Selection(self.source, self.numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +74,7 @@ def prepare(preset: Preset, tokenizer: Any) -> Data:
     train_rows, held_out_rows = _split(source, preset)
     held_out = reader.read(held_out_rows, None)
     train = reader.read(train_rows, rows_needed(preset))
-    train.dropped["not a JSON object"] += source.unreadable
+    train.dropped.update(source.broken)
     if not train.examples:
         raise _nothing_left(source, train)
     steps = planned_steps(preset, len(train.examples))
@@ -98,7 +114,7 @@ def held_out_share(preset: Preset, total: int) -> int:
 class _Selection(Sequence[Row]):
     """Rows picked by index and read only when asked for: a Hub set may have millions."""
 
-    def __init__(self, rows: Sequence[Row], indices: list[int]) -> None:
+    def __init__(self, rows: Sequence[Row], indices: Sequence[int]) -> None:
         self._rows, self._indices = rows, indices
 
     def __len__(self) -> int:
@@ -143,51 +159,53 @@ class _Reader:
 
     def read(self, rows: Sequence[Row], needed: int | None) -> Part:
         """Examples from `rows`, in order, until `needed` are found."""
-        part = Part()
+        part = Part(rows)
         while part.read < len(rows):
             wanted = _BATCH if needed is None else min(_BATCH, needed - len(part.examples))
             if wanted <= 0:
                 break
-            batch = rows[part.read : part.read + wanted]
+            batch = list(enumerate(rows[part.read : part.read + wanted], part.read))
             part.read += len(batch)
-            for row, example in self._examples(batch, part.dropped):
+            for number, example in self._examples(batch, part.dropped):
                 part.examples.append(example)
-                part.rows.append(row)
+                part.numbers.append(number)
         return part
 
     def _examples(
-        self, rows: Sequence[Row], dropped: Counter[str]
-    ) -> Iterator[tuple[Row, Example]]:
-        for row, example in self._encoded(rows, dropped):
+        self, rows: Sequence[Numbered], dropped: Counter[str]
+    ) -> Iterator[tuple[int, Example]]:
+        for number, example in self._encoded(rows, dropped):
             if example.trained:
-                yield row, example
+                yield number, example
             else:
                 cut = f"its answer begins after model.max_seq_length = {self._longest}"
                 dropped[cut if example.truncated else "no token to train"] += 1
 
-    def _encoded(self, rows: Sequence[Row], dropped: Counter[str]) -> Iterator[tuple[Row, Example]]:
-        texts: list[tuple[Row, str]] = []
-        rendered: list[tuple[Row, Rendered]] = []
-        for row in rows:
+    def _encoded(
+        self, rows: Sequence[Numbered], dropped: Counter[str]
+    ) -> Iterator[tuple[int, Example]]:
+        texts: list[tuple[int, str]] = []
+        rendered: list[tuple[int, Rendered]] = []
+        for number, row in rows:
             try:
                 content = self._layout.read(row)
                 if isinstance(content, str):
-                    texts.append((row, content))
+                    texts.append((number, content))
                 elif self._template.has_markers:
-                    yield row, self._marked(content)
+                    yield number, self._marked(content)
                 else:
-                    rendered += [(row, item) for item in render(self._template, content)]
+                    rendered += [(number, item) for item in render(self._template, content)]
             except BadRow as reason:
                 dropped[str(reason)] += 1
         tokenizer = self._template.tokenizer
         if texts:
             examples = encode_text(tokenizer, [text for _, text in texts], self._longest)
-            yield from zip((row for row, _ in texts), examples, strict=True)
+            yield from zip((number for number, _ in texts), examples, strict=True)
         if rendered:
             examples = encode(
                 tokenizer, [item for _, item in rendered], self._longest, train_on=self._train_on
             )
-            yield from zip((row for row, _ in rendered), examples, strict=True)
+            yield from zip((number for number, _ in rendered), examples, strict=True)
 
     def _marked(self, messages: list[Message]) -> Example:
         return encode_marked(self._template, messages, self._longest, train_on=self._train_on)
@@ -226,12 +244,13 @@ def _report(
         "format": layout.format,
         "columns": dict(layout.columns),
         "fingerprint": source.fingerprint,
-        "rows": len(source.rows) + source.unreadable + extra,
-        "read": train.read + held_out.read + source.unreadable,
+        "rows": len(source.rows) + sum(source.broken.values()) + extra,
+        "read": train.read + held_out.read + sum(source.broken.values()),
         "kept": len(train.examples) + len(held_out.examples),
         "train_rows": len(train.examples),
         "eval_rows": len(held_out.examples),
         "dropped": dict(dropped),
+        "broken": [str(place) for place in source.named],
         "truncated": sum(example.truncated for example in train.examples),
         "tokens": tokens,
         "longest": max(len(example.input_ids) for example in train.examples),

@@ -1,30 +1,36 @@
-"""Where rows come from: a JSON Lines file, a folder of them, a built-in set, or the Hub."""
+"""Where rows come from: a file, a folder of files, a built-in set, or the Hub."""
 
-import hashlib
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lora_tui.core import locations
 from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.files import private_folder
 from lora_tui.core.presets import DataSettings
-from lora_tui.engine.formats import Row
+from lora_tui.engine import readers
+from lora_tui.engine.readers import Broken, Row
+from lora_tui.engine.rows import Rows
 
 _DEMOS = {"demo": "demo-json", "demo-pirate": "demo-pirate"}
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Rows, held-out rows where they come separately, and what identifies them."""
+    """Rows, held-out rows where they come separately, and what identifies them.
+
+    `broken` counts the places in the files that hold no row by their reasons; `named` says where
+    the first of them are.
+    """
 
     name: str
     columns: tuple[str, ...]
     rows: Sequence[Row]
     held_out: Sequence[Row] | None = None
     task_folder: Path | None = None
-    unreadable: int = 0
+    broken: Mapping[str, int] = field(default_factory=dict)
+    named: tuple[Broken, ...] = ()
     fingerprint: str = ""
 
 
@@ -39,8 +45,8 @@ def open_source(settings: DataSettings) -> Source:
     if path.is_dir():
         return _open_folder(name, path)
     if path.is_file():
-        return _open_file(name, path)
-    if path.suffix or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        return _source(name, [path])
+    if not locations.is_hub_id(name):
         raise LoraTuiError(
             f"There is no data at {path}.", "Correct data.source: a file, a folder or a Hub id."
         )
@@ -48,78 +54,62 @@ def open_source(settings: DataSettings) -> Source:
 
 
 def _open_folder(name: str, folder: Path) -> Source:
-    train, test, task = folder / "train.jsonl", folder / "test.jsonl", folder / "task.toml"
-    if not train.is_file():
+    """`train.*` with `test.*` held out where there is one, else every data file in it."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and readers.is_data(path))
+    train = [path for path in files if path.name.partition(".")[0] == "train"]
+    test = [path for path in files if path.name.partition(".")[0] == "test"]
+    if not files:
         raise LoraTuiError(
-            f"The folder {folder} has no train.jsonl.", "Name the file itself in data.source."
+            f"The folder {folder} holds no data file.",
+            f"Data files end in {readers.ENDINGS}, each also in .gz.",
         )
-    rows, unreadable, digest = _read(train)
-    held_out = _read(test)[0] if test.is_file() else None
+    task = folder / "task.toml"
+    return _source(name, train or files, test if train else (), task if task.is_file() else None)
+
+
+def _source(
+    name: str, train: Sequence[Path], test: Sequence[Path] = (), task: Path | None = None
+) -> Source:
+    rows = _stored(train)
+    if not rows:
+        raise _no_rows(train, rows)
+    held_out = _stored(test) if test else None
+    parts = [rows, *([held_out] if held_out is not None else [])]
     return Source(
-        name, _columns(rows), rows, held_out, folder if task.is_file() else None, unreadable, digest
+        name=name,
+        columns=rows.columns,
+        rows=rows,
+        held_out=held_out,
+        task_folder=task.parent if task else None,
+        broken=sum((part.broken for part in parts), Counter()),
+        named=tuple(place for part in parts for place in part.named),
+        fingerprint=rows.fingerprint,
     )
 
 
-def _open_file(name: str, path: Path) -> Source:
-    rows, unreadable, digest = _read(path)
-    return Source(name, _columns(rows), rows, unreadable=unreadable, fingerprint=digest)
+def _stored(files: Sequence[Path]) -> Rows:
+    def found() -> Iterator[Row | Broken]:
+        for path in files:
+            yield from readers.read(path)
+
+    return Rows(found(), private_folder(locations.home() / "cache"))
 
 
-def _columns(rows: Sequence[Row]) -> tuple[str, ...]:
-    """Every column of the first thousand rows: the first alone may lack an optional one."""
-    return tuple(dict.fromkeys(name for row in rows[:1000] for name in row))
-
-
-def _read(path: Path) -> tuple[list[Row], int, str]:
-    """The rows of a .jsonl or .json file, how many lines were none, and the file's digest."""
-    if path.suffix not in {".jsonl", ".json", ".ndjson"}:
-        raise LoraTuiError(
-            f"{path.name} is not a JSON Lines file.",
-            "data.source takes .jsonl, .ndjson or .json: one object a line.",
-        )
-    try:
-        data = path.read_bytes()
-        text = data.decode("utf-8-sig")
-    except OSError as error:
-        raise LoraTuiError(
-            f"{path} cannot be read: {error}.", "Check data.source and its permissions."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise LoraTuiError(
-            f"{path} is not UTF-8 text (byte {error.start}).",
-            "Save it as UTF-8, one JSON object a line.",
-        ) from error
-    found = _parse(text)
-    rows: list[Row] = [row for row in found if isinstance(row, dict)]
-    if not rows:
-        raise LoraTuiError(
-            f"{path} holds no rows: not one line is a JSON object.",
-            "Write one JSON object a line, or a list of them.",
-        )
-    return rows, len(found) - len(rows), hashlib.sha256(data).hexdigest()[:16]
-
-
-def _parse(text: str) -> list[Any]:
-    """A JSON list, or JSON Lines; a line that is no JSON comes out as None."""
-    if text.lstrip().startswith("["):
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError):
-            return []
-        return found if isinstance(found, list) else []
-    return [_parse_line(line) for line in text.split("\n") if line.strip()]
-
-
-def _parse_line(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return None
+def _no_rows(files: Sequence[Path], rows: Rows) -> LoraTuiError:
+    names = ", ".join(str(path) for path in files)
+    if not rows.named:
+        return LoraTuiError(f"{names} holds no rows: it is empty.", "Correct data.source.")
+    return LoraTuiError(
+        f"{names} holds no rows: of {rows.broken.total():,} lines none is one. {rows.named[0]}.",
+        "Is it of the kind that its name says? JSON Lines hold one JSON object a line.",
+    )
 
 
 def _open_hub(name: str, split: str) -> Source:
+    """A data set of the Hub: `owner/name`, or `owner/name:configuration`."""
     import datasets
 
     datasets.disable_progress_bars()
-    rows = datasets.load_dataset(name, split=split)
+    path, _, configuration = name.partition(":")
+    rows = datasets.load_dataset(path, configuration or None, split=split)
     return Source(name, tuple(rows.column_names), rows, fingerprint=str(rows._fingerprint))

@@ -31,8 +31,10 @@ def test_rows_are_counted_by_what_became_of_them(write_rows, tokenizer):
         "empty answer": 1,
         "no answer": 1,
         "its answer begins after model.max_seq_length = 64": 1,
-        "not a JSON object": 2,
+        "not a JSON object": 1,
+        "not JSON": 1,
     }
+    assert found["broken"] == ["rows.jsonl:5: not a JSON object", "rows.jsonl:7:2: not JSON"]
     assert found["format"] == "question_answer"
     assert found["columns"] == {"prompt": "question", "completion": "answer"}
     assert 0 < found["trained_share"] < 1
@@ -58,7 +60,7 @@ def test_no_row_left_is_a_failure_with_its_cause(write_rows, tokenizer):
         (b"", "holds no rows"),
         (b"not json\n", "holds no rows"),
         (b"[1, 2]", "holds no rows"),
-        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"\xff\xfe\x00", "rows.jsonl:1: not UTF-8"),
     ],
 )
 def test_an_unreadable_file_is_named(tmp_path, tokenizer, content, says):
@@ -71,9 +73,31 @@ def test_an_unreadable_file_is_named(tmp_path, tokenizer, content, says):
 def test_missing_and_foreign_files_are_named(tmp_path, tokenizer):
     with pytest.raises(LoraTuiError, match="There is no data"):
         data.prepare(preset_for(tmp_path / "gone.jsonl"), tokenizer)
-    (tmp_path / "rows.csv").write_text("a,b\n")
-    with pytest.raises(LoraTuiError, match="not a JSON Lines file"):
-        data.prepare(preset_for(tmp_path / "rows.csv"), tokenizer)
+    (tmp_path / "rows.xls").write_text("a,b\n")
+    with pytest.raises(LoraTuiError, match="of no kind that holds rows"):
+        data.prepare(preset_for(tmp_path / "rows.xls"), tokenizer)
+
+
+def test_a_folder_is_all_files_in_it(tmp_path, tokenizer):
+    (tmp_path / "a.jsonl").write_text(json.dumps(GOOD) + "\n")
+    (tmp_path / "b.csv").write_text("question,answer\nWho?,Me.\n")
+    (tmp_path / "notes.pdf").write_bytes(b"%PDF")
+    found = data.prepare(preset_for(tmp_path), tokenizer)
+    assert {row["answer"] for row in found.train.rows} == {"It is a hat.", "Me."}
+
+
+def test_of_a_folder_with_train_and_test_the_test_is_held_out(tmp_path, tokenizer):
+    (tmp_path / "train.csv").write_text("question,answer\nWho?,Me.\n")
+    (tmp_path / "test.jsonl").write_text(json.dumps(GOOD) + "\nbroken\n")
+    found = data.prepare(preset_for(tmp_path), tokenizer)
+    assert [row["answer"] for row in found.held_out.rows] == ["It is a hat."]
+    assert found.report["train_rows"] == 1 and found.report["rows"] == 3
+    assert found.report["dropped"] == {"not JSON": 1}
+
+
+def test_a_folder_without_data_is_named(tmp_path, tokenizer):
+    with pytest.raises(LoraTuiError, match="holds no data file"):
+        data.prepare(preset_for(tmp_path), tokenizer)
 
 
 def test_a_json_list_is_rows_too(tmp_path, tokenizer):
@@ -93,7 +117,7 @@ def test_the_split_is_drawn_by_the_seed_and_overlaps_nowhere(write_rows, tokeniz
     same = data.prepare(preset_for(path, "data.eval_fraction=0.1"), tokenizer)
     other = data.prepare(preset_for(path, "data.eval_fraction=0.1", "training.seed=1"), tokenizer)
     assert len(one.held_out.rows) == 10
-    assert one.held_out.rows == same.held_out.rows != other.held_out.rows
+    assert list(one.held_out.rows) == list(same.held_out.rows) != list(other.held_out.rows)
     questions = {row["question"] for row in (*one.held_out.rows, *one.train.rows)}
     assert len(questions) == 100
 
@@ -120,7 +144,7 @@ def test_a_short_run_does_not_only_see_the_head_of_the_file(tokenizer):
     prepared = data.prepare(demo, tokenizer)
     whole = data.prepare(preset_files.find("demo"), tokenizer)
     assert len(prepared.train.rows) == 16
-    assert prepared.train.rows != whole.train.rows[:16]
+    assert list(prepared.train.rows) != whole.train.rows[:16]
 
 
 def test_no_more_rows_are_read_than_the_steps_will_see(write_rows, tokenizer):
