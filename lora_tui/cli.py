@@ -1,5 +1,6 @@
 """The command line: a twin of every screen. The app is imported only when it opens."""
 
+import io
 import json
 import os
 import shlex
@@ -81,6 +82,9 @@ def main(ctx: click.Context) -> None:
     Without a command it opens the app. PRESET is a name or a path; RUN an id, a unique prefix of
     one, a name, or `last`. Exit status: 0 done, 1 failed, 2 bad input.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # names may hold what the terminal cannot show
     if ctx.invoked_subcommand is None:
         _open_app()
 
@@ -123,21 +127,24 @@ def _command() -> str:
     return shlex.join(["lora-tui", *sys.argv[1:]])
 
 
-def _follow_or_return(run: Run, *, detach: bool, as_json: bool) -> None:
+def _follow_or_return(run: Run, *, detach: bool, as_json: bool, since: int = 0) -> None:
     if detach:
         _print_json(summary.show(run)) if as_json else _say(run.id)
         return
     if not as_json:
         _say(run.id)
-    _watch(run, quiet=as_json)
+    _watch(run, quiet=as_json, since=since)
     _end(run, as_json=as_json)
 
 
-def _watch(run: Run, *, quiet: bool) -> None:
-    """Print events as they come, to stderr when stdout is kept for the JSON document."""
+def _watch(run: Run, *, quiet: bool, since: int = 0) -> None:
+    """Print events as they come, to stderr when stdout is kept for the JSON document.
+
+    `since` is where in the file of events to begin, in bytes.
+    """
     history = History()
     try:
-        for batch in follow(run, threading.Event()):
+        for batch in follow(run, threading.Event(), since=since):
             history.fold(batch)
             most = history.snapshot().max_steps if batch else None
             for event in batch:
@@ -206,14 +213,16 @@ def watch(run: str, as_json: bool) -> None:
 
 @main.command()
 @_run_argument
+@click.option("--kill", is_flag=True, help="End it now: only what was saved before stays.")
 @as_json
-def stop(run: str, as_json: bool) -> None:
+def stop(run: str, kill: bool, as_json: bool) -> None:
     """Stop a run: it ends its step, saves a checkpoint and the adapter."""
     found = runs.find(run)
-    stopping.stop(found)
+    (stopping.kill if kill else stopping.stop)(found)
     if not stopping.wait_until_dead(found, _SAVING_TAKES_AT_MOST):
         raise LoraTuiError(
-            f"{found.id} has not stopped yet; it may still be saving.", "Ask again later."
+            f"{found.id} has not stopped yet; it may still be saving.",
+            f"Ask again later, or end it now: lora-tui stop {found.id} --kill",
         )
     if not as_json:
         _say(f"{found.id} {summary.headline(found).state}")
@@ -227,8 +236,9 @@ def stop(run: str, as_json: bool) -> None:
 def resume(run: str, detach: bool, as_json: bool) -> None:
     """Restart a stopped or crashed run at its last complete checkpoint."""
     found = runs.find(run)
+    since = found.events.stat().st_size if found.events.exists() else 0
     launch.resume(found)
-    _follow_or_return(found, detach=detach, as_json=as_json)
+    _follow_or_return(found, detach=detach, as_json=as_json, since=since)
 
 
 @main.command()

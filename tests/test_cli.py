@@ -167,3 +167,14 @@ def test_doctor_looks_at_everything_and_says_what_to_do(cli: Cli) -> None:
     assert names == ["python", "gpu", "libraries", "unsloth", "disk", "terminal", "hub"]
     assert document["ok"] is True and said.returncode == 0
     assert all(item["remedy"] for item in document["items"] if item["status"] != "green")
+
+
+def test_names_that_the_terminal_cannot_show_do_not_end_the_list(own_home: Path) -> None:
+    runs.create(Preset(name="模型"), name="模型")
+    done = subprocess.run(
+        [sys.executable, "-m", "lora_tui", "runs"],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0 and b"??" in done.stdout

@@ -1,8 +1,10 @@
 """Writing files so that they are whole or absent, and names that are safe to use as file names."""
 
+import itertools
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -42,7 +44,24 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def slug(name: str, longest: int = 48) -> str:
+_LONGEST_NAME = 48
+
+
+def slug(name: str) -> str:
     """The only way a user's name becomes a file name: lower case letters, digits, `-`, `_`, `.`."""
-    plain = re.sub(r"[^a-z0-9_.]+", "-", name.lower()).strip("-.")[:longest].rstrip("-.")
+    plain = re.sub(r"[^a-z0-9_.]+", "-", name.lower()).strip("-.")[:_LONGEST_NAME].rstrip("-.")
     return plain or "unnamed"
+
+
+def free_name(wanted: str, is_taken: Callable[[str], bool]) -> str:
+    """`wanted`, or `wanted-2` and so on: the first whose slug is not taken.
+
+    A long name is cut before its number, which `slug` would cut off again.
+    """
+
+    def numbered(number: int) -> str:
+        end = f"-{number}"
+        return f"{wanted[: _LONGEST_NAME - len(end)]}{end}"
+
+    names = itertools.chain([wanted], map(numbered, itertools.count(2)))
+    return next(name for name in names if not is_taken(slug(name)))

@@ -56,14 +56,11 @@ def local_path(text: str) -> Path | None:
 
 
 def is_hub_id(text: str) -> bool:
-    """Whether a text can only be the Hub's: `name` or `owner/name`, and no name of a data file.
-
-    The configuration of a data set may follow, as in `openai/gsm8k:main`.
-    """
+    """Whether a text can only be the Hub's: `name` or `owner/name`, and no name of a data file."""
     return bool(_HUB_ID.fullmatch(text)) and not text.endswith(_DATA_SUFFIXES)
 
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(:[\w.-]+)?")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _DATA_SUFFIXES = (
     *(".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".txt", ".md"),
     ".gz",

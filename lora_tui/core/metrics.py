@@ -55,7 +55,6 @@ class Snapshot:
     learning_rate: float | None = None
     grad_norm: float | None = None
     tokens: int | None = None
-    trained_tokens: int | None = None
     tokens_per_second: float | None = None
     seconds_per_step: float | None = None
     memory_bytes: int | None = None
@@ -218,7 +217,6 @@ class History:
             learning_rate=latest.get("learning_rate"),
             grad_norm=latest.get("grad_norm"),
             tokens=whole(latest.get("tokens")),
-            trained_tokens=whole(latest.get("trained_tokens")),
             tokens_per_second=tokens_per_second,
             seconds_per_step=seconds_per_step,
             memory_bytes=self._peak,

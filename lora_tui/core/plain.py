@@ -90,8 +90,11 @@ _WORDS = {
 
 def moment(seconds: Any, form: str = "%Y-%m-%d %H:%M:%S") -> str:
     """A time in unix seconds as local time; `-` when it is none."""
+    known = figure(seconds)
+    if known is None:  # to `localtime` that would be now
+        return "-"
     try:
-        return time.strftime(form, time.localtime(figure(seconds)))
+        return time.strftime(form, time.localtime(known))
     except (OverflowError, OSError, ValueError):
         return "-"
 

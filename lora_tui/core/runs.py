@@ -5,7 +5,6 @@ A run is a folder; whether it lives is whether its `run.lock` is held, so a reus
 """
 
 import fcntl
-import itertools
 import json
 import os
 import platform
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lora_tui.core import events, locations
+from lora_tui.core import events, files, locations
 from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.events import figure
 from lora_tui.core.files import private_folder, slug, write_atomically
@@ -121,8 +120,7 @@ def create(preset: Preset, *, name: str = "", command: str = "", kind: str = "tr
 def free_name(wanted: str) -> str:
     """`wanted`, or `wanted-2` and so on when runs are called that already."""
     taken = {run.id[len("20261123-1412-") :] for run in list_runs()}
-    numbered = (f"{wanted}-{number}" for number in itertools.count(2))
-    return next(free for free in itertools.chain([wanted], numbered) if slug(free) not in taken)
+    return files.free_name(wanted, taken.__contains__)
 
 
 def _claim(wanted: str) -> Run:
@@ -214,6 +212,33 @@ def is_alive(run: Run) -> bool:
     return False
 
 
+_PATIENCE = 2.0  # a reader asking whether the run lives holds the lock for a moment
+
+
+def take_lock(handle: int) -> None:
+    """Take a run's lock, waiting only for those who look whether it is held.
+
+    Raises:
+        BlockingIOError: an engine holds it.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
+def sign_lock(handle: int, pid: int) -> None:
+    """Write into a held lock which machine and process group work under it."""
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"{platform.node()} {pid}\n".encode(), 0)
+
+
 _TELLING = events.FINAL | {"launched", "step", "eval", "stopping", "paused", "resumed"}
 
 
@@ -250,7 +275,7 @@ def delete(run: Run) -> None:
     """
     try:
         with run.lock.open("a") as lock:  # held, so that nobody resumes it meanwhile
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            take_lock(lock.fileno())
             shutil.rmtree(run.path)
     except BlockingIOError as error:
         raise LoraTuiError(

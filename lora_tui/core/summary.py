@@ -1,5 +1,7 @@
 """A run in one document, as `show --json` prints it; and in one line, as lists show it."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,9 +147,17 @@ def headline(run: Run, *, points: int = 12) -> Headline:
         loss=snapshot.loss,
         curve=snapshot.curves["loss"] if tail is head else _sampled(run, points),
         created=figure(info.get("created")),
-        elapsed=snapshot.elapsed,
+        elapsed=_elapsed(info, snapshot),
         failure=failure(state, snapshot.final or {}),
     )
+
+
+def _elapsed(info: Mapping[str, Any], snapshot: Snapshot) -> float | None:
+    """Seconds that engines worked on it; `run.json` knows of launches far from both ends."""
+    spent, launched = figure(info.get("spent")), figure(info.get("launched"))
+    if spent is None or launched is None or snapshot.updated is None:
+        return snapshot.elapsed
+    return spent + max(0.0, snapshot.updated - launched)
 
 
 def _sampled(run: Run, points: int) -> Points:
@@ -158,4 +168,8 @@ def _sampled(run: Run, points: int) -> Points:
         for event in sampled
         if event["kind"] == "step"
     )
-    return tuple((step, loss) for step, loss in pairs if step is not None and loss is not None)
+    return tuple(
+        (step, loss)
+        for step, loss in pairs
+        if step is not None and loss is not None and math.isfinite(loss)
+    )

@@ -2,10 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from lora_tui.core import text
+from lora_tui.core import locations, text
 from lora_tui.core.preset_files import dumps
 from lora_tui.core.presets import is_demo
 from lora_tui.engine import machine
@@ -41,8 +40,8 @@ def _metadata(job: Job) -> str:
     lines.append("pipeline_tag: text-generation")
     if _is_hub_id(preset.model.name_or_path):
         lines.append(f"base_model: {json.dumps(preset.model.name_or_path)}")
-    if _is_hub_id(preset.data.source):
-        lines += ["datasets:", f"- {json.dumps(preset.data.source)}"]
+    if _is_hub_id(preset.data.source.partition(":")[0]):
+        lines += ["datasets:", f"- {json.dumps(preset.data.source.partition(':')[0])}"]
     tags = [
         "lora-tui",
         "sft",
@@ -55,7 +54,7 @@ def _metadata(job: Job) -> str:
 
 
 def _is_hub_id(name: str) -> bool:
-    return not is_demo(name) and not Path(name).expanduser().exists() and name.count("/") == 1
+    return not is_demo(name) and locations.local_path(name) is None and locations.is_hub_id(name)
 
 
 def _results(

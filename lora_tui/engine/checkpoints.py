@@ -35,18 +35,27 @@ def discard_broken(run: Run) -> None:
 
 
 def is_whole(path: Path, step: int) -> bool:
-    """Whether every file a resume reads is there and readable."""
+    """Whether every file a resume reads is there and whole.
+
+    Raises:
+        OSError: a file that is there cannot be read: nobody knows, so nothing may be thrown away.
+    """
     try:
         state = json.loads((path / "trainer_state.json").read_text("utf-8"))
         weights = list(path.glob("*.safetensors"))
         if not all(_has_its_length(file) for file in weights):
             return False
-    except (OSError, ValueError, LoraTuiError):
+        if not isinstance(state, dict) or state.get("global_step") != step or not weights:
+            return False
+        return all(_is_archive(path / name) for name in _TORCH_FILES)
+    except (FileNotFoundError, ValueError, LoraTuiError):
         return False
-    if not isinstance(state, dict) or state.get("global_step") != step or not weights:
-        return False
-    # torch writes zip archives, whose directory stands at their end.
-    return all(zipfile.is_zipfile(path / name) for name in _TORCH_FILES)
+
+
+def _is_archive(file: Path) -> bool:
+    """Whether a file of torch's is whole: a zip archive, whose directory stands at its end."""
+    with file.open("rb") as opened:
+        return zipfile.is_zipfile(opened)
 
 
 def _has_its_length(file: Path) -> bool:

@@ -78,7 +78,7 @@ def prepare(preset: Preset, tokenizer: Any) -> Data:
     if not train.examples:
         raise _nothing_left(source, train)
     steps = planned_steps(preset, len(train.examples))
-    task = load_task(source.task_folder) if source.task_folder else None
+    task = _task(source)
     report = _report(source, layout, train, held_out, steps)
     return Data(train, held_out, layout, template, task, steps, report)
 
@@ -109,6 +109,29 @@ def held_out_share(preset: Preset, total: int) -> int:
         return min(whole, MOST_HELD_OUT)
     of_seen = max(round(needed * fraction / (1 - fraction)), LEAST_HELD_OUT)
     return min(whole, of_seen, MOST_HELD_OUT)
+
+
+def _task(source: Source) -> Task | None:
+    """What the answers are scored by, where the folder says so.
+
+    Raises:
+        LoraTuiError: its task.toml is none, or a held-out row lacks the fact to look for.
+    """
+    if source.task_folder is None:
+        return None
+    try:
+        task = load_task(source.task_folder)
+    except (OSError, ValueError) as error:
+        raise LoraTuiError(
+            f"The scoring of {source.name} cannot be read: {error}.",
+            "Correct task.toml, or take it away: without it only the loss is measured.",
+        ) from error
+    if not all(isinstance(row.get("fact"), str) for row in source.held_out or ()):
+        raise LoraTuiError(
+            f"A row of test.* in {source.name} has no `fact`, which task.toml scores by.",
+            "Add it to each row, or take task.toml away.",
+        )
+    return task
 
 
 class _Selection(Sequence[Row]):
@@ -217,9 +240,11 @@ def prompt_of(data: Data, row: Row) -> tuple[str, list[int]] | None:
     if isinstance(content, str):
         return None
     messages = data.template.fitted(content)[:-1]
+    if not messages:  # it opens with an answer: there is nothing to ask
+        return None
     text = data.template.render(messages, prompt=True)
     ids = data.template.tokenizer(text, add_special_tokens=False)["input_ids"]
-    return (messages[-1]["content"] if messages else ""), list(ids)
+    return messages[-1]["content"], list(ids)
 
 
 def _nothing_left(source: Source, train: Part) -> LoraTuiError:

@@ -1,16 +1,11 @@
 """What has to be set before torch, transformers or Unsloth is imported: they read it only then."""
 
 import os
-import socket
-import threading
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from lora_tui.core import locations
+from lora_tui.core import hub, locations
 from lora_tui.core.files import private_folder
 from lora_tui.core.presets import Preset, is_demo
-
-_PROBE_SECONDS = 3.0
 
 
 def prepare(preset: Preset) -> None:
@@ -29,7 +24,7 @@ def prepare(preset: Preset) -> None:
     # Threads that spin while they wait make two engines on the same cores five times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     choose_device(preset.engine.device)
-    if not needs_hub(preset) or not hub_answers():
+    if not needs_hub(preset) or not hub.answers():
         # A cached model must not wait on a dead network: ten seconds a file, several times each.
         os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
 
@@ -73,31 +68,3 @@ def needs_hub(preset: Preset) -> bool:
     """Whether the model or the data is neither built in nor a path on this machine."""
     names = (preset.model.name_or_path, preset.data.source)
     return not all(is_demo(name) or Path(name).expanduser().exists() for name in names)
-
-
-def hub_answers() -> bool:
-    """Whether the Hub can be reached within a few seconds; a proxy is taken on trust."""
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}:
-        return False
-    if any(
-        os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
-    ):
-        return True
-    endpoint = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
-    port = endpoint.port or (80 if endpoint.scheme == "http" else 443)
-    answered = threading.Event()
-
-    def connect() -> None:
-        try:
-            socket.create_connection(
-                (endpoint.hostname or "", port), timeout=_PROBE_SECONDS
-            ).close()
-        except OSError:
-            return
-        answered.set()
-
-    # In a thread, because looking up the name has no timeout of its own.
-    probe = threading.Thread(target=connect, daemon=True)
-    probe.start()
-    probe.join(_PROBE_SECONDS)
-    return answered.is_set()

@@ -49,7 +49,9 @@ def _says(error: BaseException, *words: str) -> bool:
 
 
 def _out_of_memory(error: BaseException) -> Explanation | None:
-    on_gpu = "OutOfMemoryError" in _kinds(error) or _says(error, "cuda out of memory")
+    on_gpu = "OutOfMemoryError" in _kinds(error) or _says(
+        error, "cuda out of memory", "cuda error: out of memory", "cublas_status_alloc_failed"
+    )
     on_host = isinstance(error, MemoryError) or _says(
         error, "can't allocate memory", "defaultcpuallocator"
     )

@@ -108,6 +108,7 @@ def _prepare(
         host=host.node(),
         backend=chosen.backend,
         device=machine.device_name(torch, chosen.device),
+        device_memory_bytes=machine.total_memory(torch, chosen.device),
         versions=machine.versions(),
         **started(run),
     )

@@ -1,5 +1,6 @@
 """What the engine runs on: versions, device, number formats, and the memory it has taken."""
 
+import os
 import platform
 import resource
 from importlib.metadata import PackageNotFoundError, version
@@ -57,6 +58,13 @@ def device_name(torch: Any, device: str) -> str:
     if device == "cuda":
         return f"cuda ({torch.cuda.get_device_name(0)})"
     return f"cpu ({torch.get_num_threads()} threads)"
+
+
+def total_memory(torch: Any, device: str) -> int:
+    """The memory there is, in bytes: of the GPU, or of the machine."""
+    if device == "cuda":
+        return int(torch.cuda.get_device_properties(0).total_memory)
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def peak_memory(torch: Any, device: str) -> int:

@@ -50,6 +50,9 @@ def render(template: ChatTemplate, messages: list[Message]) -> list[Rendered]:
     """
     messages = template.fitted(messages)
     answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+    answers = [index for index in answers if index]  # nothing was asked before the first message
+    if not answers:
+        raise BadRow("an answer to nothing")
     turns = [_turn(template, messages, index) for index in answers]
     whole = turns[-1].text
     if all(whole.startswith(turn.text[: turn.spans[0][1]]) for turn in turns):

@@ -37,7 +37,7 @@ def reference_of(preset: Preset) -> str:
                 f"{folder} holds no model: config.json is missing.", "Correct model.name_or_path."
             )
         return str(folder.absolute())
-    if is_demo(name) or name.startswith((".", "/", "~")) or name.count("/") > 1:
+    if is_demo(name) or not locations.is_hub_id(name):
         raise LoraTuiError(
             f"There is no model at {folder}.",
             "Correct model.name_or_path: a local folder, or a Hub id as owner/name.",

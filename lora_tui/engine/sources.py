@@ -46,7 +46,7 @@ def open_source(settings: DataSettings) -> Source:
         return _open_folder(name, path)
     if path.is_file():
         return _source(name, [path])
-    if not locations.is_hub_id(name):
+    if not locations.is_hub_id(name.partition(":")[0]):
         raise LoraTuiError(
             f"There is no data at {path}.", "Correct data.source: a file, a folder or a Hub id."
         )
@@ -83,7 +83,7 @@ def _source(
         task_folder=task.parent if task else None,
         broken=sum((part.broken for part in parts), Counter()),
         named=tuple(place for part in parts for place in part.named),
-        fingerprint=rows.fingerprint,
+        fingerprint="-".join(part.fingerprint for part in parts),
     )
 
 

@@ -125,6 +125,12 @@ def _tell_about(job: Job, loaded: Any, rows: data.Data) -> None:
         trainable_parameters=loaded.trainable_parameters,
         total_parameters=loaded.total_parameters,
     )
+    asked_to_measure = preset.training.eval_steps or preset.training.early_stopping_patience
+    if asked_to_measure and not rows.held_out.examples:
+        job.warn(
+            "No row is held out, so nothing is measured on the way and training.eval_steps and "
+            "training.early_stopping_patience do nothing: give more rows, or a test file."
+        )
     for text in rows.template.warnings:
         job.warn(text)
     if preset.lora.method == "lora" and (missing := models.unmatched_targets(loaded.model, preset)):

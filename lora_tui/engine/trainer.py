@@ -53,6 +53,11 @@ class Trainer(SFTTrainer):
         self.step_loss = self.step_loss + loss
         return loss
 
+    def _maybe_log_save_evaluate(self, tr_loss: Any, *args: Any, **kwargs: Any) -> None:
+        super()._maybe_log_save_evaluate(tr_loss, *args, **kwargs)
+        if self._globalstep_last_logged == self.state.global_step:
+            tr_loss.zero_()  # transformers subtracts it from itself, and NaN - NaN stays NaN
+
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Nothing: TRL would write a card of its own with every checkpoint."""
 

@@ -5,12 +5,11 @@ import locale
 import os
 import platform
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lora_tui.core import locations, text
+from lora_tui.core import hub, locations, text
 
 _NEEDED = ("torch", "transformers", "peft", "trl", "datasets")
 _LITTLE_DISK = 5e9
@@ -80,7 +79,7 @@ def _gpu(torch: str | None) -> Item:
     names = ", ".join(f"{one['name']} {one['memory.total']} MiB" for one in found)
     if torch and torch.endswith("+cpu"):
         return Item(
-            "gpu", "red", f"{names}, but torch {torch} cannot use it", "make clean, then make run"
+            "gpu", "red", f"{names}, but torch {torch} cannot use it", "TORCH=cuda make run"
         )
     return Item("gpu", "green", names)
 
@@ -131,14 +130,13 @@ def _terminal() -> Item:
 
 
 def _hub() -> Item:
-    host = "huggingface.co"
-    try:
-        socket.create_connection((host, 443), timeout=3).close()
-    except OSError as error:
-        return Item(
-            "hub",
-            "yellow",
-            f"{host} cannot be reached: {error}",
-            "The demo, local models and data still work.",
-        )
-    return Item("hub", "green", f"{host} answers")
+    name, _ = hub.host()
+    if hub.answers():
+        return Item("hub", "green", f"{name} answers")
+    off = hub.is_switched_off()
+    return Item(
+        "hub",
+        "yellow",
+        "switched off by HF_HUB_OFFLINE" if off else f"{name} cannot be reached from here",
+        "The demo, local models and data still work.",
+    )

@@ -8,12 +8,14 @@ from lora_tui.core.events import Event
 from lora_tui.core.runs import Run
 
 
-def follow(run: Run, cancelled: threading.Event, every: float = 0.25) -> Iterator[list[Event]]:
-    """Batches of events from the first on; ends when the run is over or `cancelled` is set.
+def follow(
+    run: Run, cancelled: threading.Event, every: float = 0.25, since: int = 0
+) -> Iterator[list[Event]]:
+    """Batches of events from the byte `since` on; ends when the run is over or `cancelled` is set.
 
     An empty batch says that nothing came for `every` seconds.
     """
-    offset = 0
+    offset = since
     while not cancelled.is_set():
         alive = runs.is_alive(run)  # asked before reading, so no last line is lost
         while not cancelled.is_set():

@@ -1,6 +1,5 @@
 """Starting an engine: a process of its own that outlives the terminal and the app."""
 
-import fcntl
 import os
 import platform
 import signal
@@ -8,17 +7,17 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import IO
 
 from lora_tui.core import events, runs
 from lora_tui.core.errors import BadInput, LoraTuiError
+from lora_tui.core.events import figure
 from lora_tui.core.locations import home, is_hub_id, local_path
 from lora_tui.core.preset_files import changed, load
 from lora_tui.core.presets import Preset, is_demo
 from lora_tui.core.runs import Run
 from lora_tui.core.summary import headline
-
-_PATIENCE = 2.0  # a reader asking whether the run lives holds the lock for a moment
 
 
 def launch(run: Run, verb: str = "train") -> int:
@@ -33,6 +32,7 @@ def launch(run: Run, verb: str = "train") -> int:
     try:
         with run.lock.open("a") as lock, run.log.open("ab") as log:
             _take(lock.fileno(), run)
+            _note_launch(run)
             return _spawn(run, verb, lock.fileno(), log)
     except OSError as error:
         raise LoraTuiError(
@@ -59,26 +59,33 @@ def _spawn(run: Run, verb: str, lock: int, log: IO[bytes]) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     threading.Thread(target=engine.wait, daemon=True).start()  # no zombie when it ends
     try:
+        runs.sign_lock(lock, engine.pid)
         events.append(run.events, "launched", pid=engine.pid, host=platform.node(), verb=verb)
     except OSError:
         engine.kill()  # nobody could see or stop it
+        engine.wait()
         raise
     return engine.pid
 
 
+def _note_launch(run: Run) -> None:
+    """Write into `run.json` when this engine starts, and how long those before it worked."""
+    info = runs.read_info(run)
+    before, spent = figure(info.get("launched")), figure(info.get("spent")) or 0.0
+    said = events.read_ends(run.events)[1]
+    last = figure(said[-1].get("t")) if said else None
+    if before is not None and last is not None:
+        spent += max(0.0, last - before)
+    runs.add_to_info(run, launched=time.time(), spent=spent)
+
+
 def _take(lock: int, run: Run) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() > deadline:
-                raise LoraTuiError(
-                    f"{run.id} is running already.", f"Watch it: lora-tui watch {run.id}"
-                ) from error
-            time.sleep(0.02)
-        else:
-            break
+    try:
+        runs.take_lock(lock)
+    except BlockingIOError as error:
+        raise LoraTuiError(
+            f"{run.id} is running already.", f"Watch it: lora-tui watch {run.id}"
+        ) from error
     if not run.lock.exists() or os.fstat(lock).st_ino != run.lock.stat().st_ino:
         raise LoraTuiError(f"{run.id} has just been deleted.")
 
@@ -93,7 +100,8 @@ def start(preset: Preset, *, name: str = "", command: str = "") -> Run:
     try:
         launch(run)
     except LoraTuiError:
-        runs.delete(run)  # it would wait in the list for ever
+        with suppress(LoraTuiError):  # what went wrong first is what the user has to know
+            runs.delete(run)  # it would wait in the list for ever
         raise
     return run
 
@@ -129,6 +137,6 @@ def located(preset: Preset) -> Preset:
             continue
         if path := local_path(value):
             changes[key] = str(path)
-        elif not is_hub_id(value):
+        elif not is_hub_id(value.partition(":")[0] if key == "data.source" else value):
             raise BadInput(f'{key}: there is no "{value}".', "Correct the path in the preset.")
     return changed(preset, changes) if changes else preset

@@ -4,6 +4,7 @@ import os
 import platform
 import signal
 import time
+from contextlib import suppress
 
 from lora_tui.core import events, runs
 from lora_tui.core.errors import LoraTuiError
@@ -13,10 +14,14 @@ from lora_tui.core.runs import Run
 def stop(run: Run) -> None:
     """Send SIGTERM to the engine's process group; it finishes its step, saves and ends.
 
+    That it was asked is written here: an engine that hangs could not say so.
+
     Raises:
         LoraTuiError: it is not running, or it runs on another machine.
     """
     _signal(run, signal.SIGTERM)
+    with suppress(OSError):  # a full disk keeps nobody from stopping
+        events.append(run.events, "stopping")
 
 
 def kill(run: Run) -> None:
@@ -57,13 +62,9 @@ def _signal(run: Run, number: signal.Signals) -> None:
 
 
 def _engine_of(run: Run) -> tuple[str | None, int | None]:
-    """Host and process group of the engine that lives now: what was said last, by whom it was."""
-    said = [
-        event
-        for batch in events.batches(run.events)
-        for event in batch
-        if event["kind"] in {"launched", "started"}
-    ]
-    pid = said[-1].get("pid") if said else None
-    is_group = type(pid) is int and 1 < pid < 2**31
-    return (str(said[-1].get("host")) if said else None), (pid if is_group else None)
+    """Host and process group of the engine that lives now: whoever holds the lock wrote them."""
+    try:
+        host, pid = run.lock.read_text("utf-8").split()
+    except (OSError, ValueError):
+        return None, None
+    return host, int(pid) if pid.isdecimal() and 1 < int(pid) < 2**31 else None

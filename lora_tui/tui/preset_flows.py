@@ -1,13 +1,12 @@
 """What is done with preset files, step by step. Call these from a worker."""
 
 import asyncio
-import itertools
 from pathlib import Path
 from typing import Any
 
 from textual.app import App
 
-from lora_tui.core import locations, preset_files
+from lora_tui.core import files, locations, preset_files
 from lora_tui.core.draft import Draft, differences
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.files import slug
@@ -96,9 +95,8 @@ def _save(preset: Preset, name: str, description: str, *, path: Path | None = No
 
 def free_name(name: str) -> str:
     """A name for a preset made from another: `my-name`, then `my-name-2` and so on."""
-    wanted = name if name.startswith("my-") else f"my-{name}"
-    numbered = (f"{wanted}-{number}" for number in itertools.count(2))
-    return next(free for free in itertools.chain([wanted], numbered) if not _path(free).exists())
+    wanted = slug(name if name.startswith("my-") else f"my-{name}")
+    return files.free_name(wanted, lambda free: _path(free).exists())
 
 
 def _path(name: str) -> Path:

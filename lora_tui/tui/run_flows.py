@@ -28,9 +28,13 @@ async def train(app: App[Any], preset: Preset) -> Run | None:
     text = ""
     if missing:
         are = "are" if len(missing) > 1 else "is"
-        text = f"This needs the Hub: {' and '.join(missing)} {are} not on this machine."
+        text = f"This needs the Hub: {' and '.join(missing)} {are} not on this machine.\n"
+    if preset.model.trust_remote_code:
+        text += (
+            "Python code that comes with the model will run here: model.trust_remote_code is on."
+        )
     question = Question("Name of the run", suggestion, _problem)
-    answers = await app.push_screen_wait(Ask(f"Train {preset.name}", question, text=text))
+    answers = await app.push_screen_wait(Ask(f"Train {preset.name}", question, text=text.strip()))
     if answers is None:
         return None
     return await asyncio.to_thread(launch.start, preset, name=answers[0], command="lora-tui")

@@ -2,7 +2,9 @@
 
 import fcntl
 import json
+import math
 import re
+import threading
 from functools import reduce
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from lora_tui.core import events, locations, runs, summary
 from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
+from lora_tui.core.series import sparkline
+from lora_tui.core.summary import headline
 
 
 def make(name: str = "r16") -> Run:
@@ -198,3 +202,29 @@ def test_a_home_that_cannot_be_made_is_named(
     monkeypatch.setenv("LORA_TUI_HOME", str(tmp_path / "file" / "home"))
     with pytest.raises(LoraTuiError, match="No run directory can be made"):
         make()
+
+
+def test_names_of_any_length_find_a_free_number() -> None:
+    name = "a" * 60
+    for _ in range(12):
+        made = make(runs.free_name(name))
+        assert runs.find(made.id) == made
+    assert len({run.id for run in runs.list_runs()}) == 12
+
+
+def test_a_reader_does_not_keep_a_run_from_being_deleted() -> None:
+    run = make("p")
+    run.lock.touch()
+    with run.lock.open() as reader:
+        fcntl.flock(reader, fcntl.LOCK_SH)
+        threading.Timer(0.2, fcntl.flock, (reader, fcntl.LOCK_UN)).start()
+        runs.delete(run)
+    assert not run.path.exists()
+
+
+def test_a_long_run_of_nan_has_a_headline_without_them() -> None:
+    run = make("p")
+    for step in range(3000):
+        events.append(run.events, "step", step=step, loss=math.nan if step % 2 else math.inf)
+    assert headline(run).curve == ()
+    assert sparkline(headline(run).curve, 7) == ""

@@ -108,3 +108,7 @@ def test_plain_lines_tell_what_matters_and_obey_no_control_codes() -> None:
     assert plain.line({"t": 0.0, "kind": "unknown"}) is None
     for kind in plain._WORDS:
         assert plain.line({"kind": kind}) is not None
+
+
+def test_no_moment_is_not_now() -> None:
+    assert plain.moment(None) == plain.moment("yesterday") == "-"

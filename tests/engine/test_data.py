@@ -180,3 +180,39 @@ def test_a_folder_brings_its_own_held_out_rows_and_task(tokenizer):
     question, ids = prompt
     assert question == prepared.held_out.rows[0]["question"]
     assert tokenizer.decode(ids).endswith("<|im_start|>assistant\n")
+
+
+def test_a_conversation_may_open_with_an_answer(write_rows, tokenizer):
+    hello = {"role": "assistant", "content": "Hello!"}
+    asked = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Me."}]
+    path = write_rows({"messages": [hello, *asked]}, {"messages": [hello]})
+    found = data.prepare(preset_for(path), tokenizer)
+    assert found.report["dropped"] == {"an answer to nothing": 1}
+    (example,) = found.train.examples
+    trained = [
+        token
+        for token, label in zip(example.input_ids, example.labels, strict=True)
+        if label != -100
+    ]
+    assert tokenizer.decode(trained).startswith("Me.")
+    assert data.prompt_of(found, {"messages": [hello]}) is None
+
+
+def test_a_scoring_that_is_none_is_named(tmp_path, tokenizer):
+    for name in ("train.jsonl", "test.jsonl"):
+        (tmp_path / name).write_text(json.dumps(GOOD) + "\n")
+    (tmp_path / "task.toml").write_text("[score]\npattern = '(?P<fact>.*)'\n")
+    with pytest.raises(LoraTuiError, match=r"description and score\.pattern"):
+        data.prepare(preset_for(tmp_path), tokenizer)
+    (tmp_path / "task.toml").write_text("description = 'x'\n[score]\npattern = '(?P<fact>.*)'\n")
+    with pytest.raises(LoraTuiError, match="has no `fact`"):
+        data.prepare(preset_for(tmp_path), tokenizer)
+
+
+def test_other_held_out_rows_are_other_data(tmp_path, tokenizer):
+    prints = []
+    (tmp_path / "train.jsonl").write_text(json.dumps(GOOD) + "\n")
+    for answer in ("One.", "Two."):
+        (tmp_path / "test.jsonl").write_text(json.dumps({**GOOD, "answer": answer}) + "\n")
+        prints.append(data.prepare(preset_for(tmp_path), tokenizer).report["fingerprint"])
+    assert prints[0] != prints[1]

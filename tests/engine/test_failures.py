@@ -103,6 +103,14 @@ def four_bits_without_bitsandbytes():
     AutoModelForCausalLM.from_pretrained(DEMO_MODEL, quantization_config=four)
 
 
+def a_gpu_that_others_filled():
+    raise RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously")
+
+
+def a_gpu_without_room_for_cublas():
+    raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
 def a_gpu_that_is_not_there():
     import torch
 
@@ -127,6 +135,8 @@ def a_missing_library():
         (too_much_for_torch, "machine's memory", "per_device_train_batch_size"),
         (lambda: bytearray(1 << 62), "machine's memory", "max_seq_length"),
         (too_much_for_a_gpu, "GPU's memory", "load_in_4bit"),
+        (a_gpu_that_others_filled, "GPU's memory", "load_in_4bit"),
+        (a_gpu_without_room_for_cublas, "GPU's memory", "load_in_4bit"),
         (full_disk, "disk is full", "LORA_TUI_HOME"),
         (full_disk_in_safetensors, "disk is full", "resume"),
         (a_model_nobody_has_fetched, "cannot be reached", "model.name_or_path"),

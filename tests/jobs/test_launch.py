@@ -1,8 +1,13 @@
 """Starting an engine, and what stands in the way."""
 
+import errno
 import fcntl
 import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +16,7 @@ from lora_tui.core import events, runs
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.preset_files import load, with_settings
 from lora_tui.core.presets import Preset
+from lora_tui.core.summary import headline, read_snapshot
 from lora_tui.jobs import launch, stop
 
 
@@ -30,7 +36,7 @@ def test_an_engine_is_a_session_of_its_own_and_the_lock_is_held_at_once() -> Non
 
 
 def test_a_run_that_lives_is_not_started_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "_PATIENCE", 0.05)
+    monkeypatch.setattr(runs, "_PATIENCE", 0.05)
     run = runs.create(Preset(name="p"))
     with run.lock.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -87,8 +93,68 @@ def test_only_a_live_run_of_this_machine_is_stopped() -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(LoraTuiError, match="did not say its process id"):
             stop.stop(run)
-        events.append(run.events, "launched", pid=os.getpid(), host="another-machine")
+        run.lock.write_text(f"another-machine {os.getpid()}\n")
         with pytest.raises(LoraTuiError, match="runs on another-machine"):
             stop.stop(run)
         assert not stop.wait_until_dead(run, 0.01)
     assert stop.wait_until_dead(run, 0.01)
+
+
+def test_an_engine_that_hangs_can_be_killed_after_it_was_asked() -> None:
+    run = runs.create(Preset(name="p"))
+    deaf = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "print(1, flush=True); time.sleep(60)"
+    )
+    with run.lock.open("a") as lock:
+        runs.take_lock(lock.fileno())
+        engine = subprocess.Popen(
+            [sys.executable, "-c", deaf],
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            pass_fds=[lock.fileno()],
+        )
+        runs.sign_lock(lock.fileno(), engine.pid)
+    assert engine.stdout and engine.stdout.readline()
+    events.append(run.events, "launched")
+    stop.stop(run)
+    assert headline(run).state == "stopping" and not stop.wait_until_dead(run, 0.2)
+    stop.kill(run)
+    assert engine.wait(10) == -signal.SIGKILL and stop.wait_until_dead(run, 1)
+    engine.stdout.close()
+
+
+def test_a_launch_that_fails_says_why_and_leaves_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(events, "append", full)
+    with pytest.raises(LoraTuiError, match="No space left"):
+        launch.start(Preset(name="p"))
+    assert runs.list_runs() == []
+
+
+def test_hub_names_may_hold_dots_and_a_configuration() -> None:
+    for name in ("teknium/OpenHermes-2.5", "openai/gsm8k:main"):
+        preset = with_settings(Preset(), [f"data.source={name}"])
+        assert launch.located(preset) is preset
+    with pytest.raises(LoraTuiError, match=r"model\.name_or_path"):
+        launch.located(with_settings(Preset(), ["model.name_or_path=a/b:c"]))
+
+
+def test_the_time_between_two_launches_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = runs.create(Preset(name="p"))
+    now = 1_000_000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    launch._note_launch(run)
+    events.append(run.events, "launched")
+    for step in range(1000):
+        now += 1
+        events.append(run.events, "step", step=step)
+    now += 86_400
+    launch._note_launch(run)
+    events.append(run.events, "launched")
+    for step in range(1000, 2000):
+        now += 1
+        events.append(run.events, "step", step=step)
+    assert headline(run).elapsed == read_snapshot(run).elapsed == 2000

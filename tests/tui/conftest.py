@@ -90,6 +90,8 @@ def make_run() -> Iterator[Maker]:
         if state in runs.LIVE:
             locks.append(run.lock.open("w"))
             fcntl.flock(locks[-1], fcntl.LOCK_EX)
+            locks[-1].write("here 4242\n")
+            locks[-1].flush()
         return run
 
     yield make

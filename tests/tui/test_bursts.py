@@ -53,6 +53,23 @@ def test_moving_ahead_in_the_form(make_run: Maker) -> None:
 
 
 @pytest.mark.parametrize(
+    ("state", "burst", "says"), [("running", "ss", "Stop"), ("stopped", "RR", "Resume")]
+)
+def test_on_a_run_too(state: str, burst: str, says: str, make_run: Maker) -> None:
+    make_run("one", state)
+    with Terminal(APP) as terminal:
+        terminal.wait_for("one")
+        terminal.press("\x1b[C\r")
+        terminal.wait_for("smoothed")
+        terminal.press(burst)
+        terminal.wait_for(f"{says} one?")
+        terminal.pump(1.0)
+        terminal.press("\x1b")
+        terminal.pump(1.0)
+        assert f"{says} one?" not in terminal.text
+
+
+@pytest.mark.parametrize(
     ("burst", "says"), [("tt", "Name of the run"), ("\r\r", "[model]"), ("nn", "When to pick it")]
 )
 def test_a_key_that_comes_twice_opens_one_thing(burst: str, says: str, make_run: Maker) -> None:

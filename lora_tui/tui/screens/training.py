@@ -23,6 +23,7 @@ from lora_tui.tui import run_words as words
 from lora_tui.tui.chart import Options
 from lora_tui.tui.failures import Reporting
 from lora_tui.tui.look import ascii_only
+from lora_tui.tui.one_at_a_time import asks
 from lora_tui.tui.screens.log import LogScreen
 from lora_tui.tui.screens.notice import Notice
 from lora_tui.tui.watching import Frame, Wanted, Watch
@@ -205,7 +206,7 @@ class TrainingScreen(Reporting, Screen[None]):
     def action_back(self) -> None:
         self.dismiss()
 
-    @work(exit_on_error=False, group="dialogue")
+    @asks
     async def action_stop(self) -> None:
         """Stop after asking; a run that is saving already can be ended at once."""
         line = await asyncio.to_thread(headline, self.run)
@@ -214,7 +215,7 @@ class TrainingScreen(Reporting, Screen[None]):
             self._show_words()
             self._wanted.wake()
 
-    @work(exit_on_error=False, group="dialogue")
+    @asks
     async def action_resume(self) -> None:
         """Restart the run at its last complete checkpoint, after asking."""
         if await run_flows.resume(self.app, await asyncio.to_thread(headline, self.run)):

@@ -213,11 +213,12 @@ def _time(moment: Snapshot, *, ended: bool) -> list[Figure]:
 
 
 def _kept(moment: Snapshot, *, ended: bool) -> list[Figure]:
-    adapter = figure((moment.final or {}).get("adapter_bytes"))
+    final = moment.final or {}
     saved = moment.fact("checkpoint", "step")
     found = []
-    if ended and adapter is not None:
-        found.append(Figure("adapter", text.size(adapter), rank=2))
+    sizes = [(kind, figure(final.get(f"{kind}_bytes"))) for kind in ("adapter", "model")]
+    if ended:
+        found += [Figure(kind, text.size(size), rank=2) for kind, size in sizes if size is not None]
     if isinstance(saved, int):
         found.append(Figure("saved", _steps(saved), rank=4))
     return found
