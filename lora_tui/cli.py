@@ -56,7 +56,10 @@ detached = click.option("--detach", is_flag=True, help="Return at once; the run 
 
 
 def _run_ids(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    return [run.id for run in runs.list_runs() if run.id.startswith(incomplete)]
+    found = runs.list_runs()
+    names = [str(runs.read_info(run).get("name")) for run in found] if incomplete else []
+    words = ["last", *(run.id for run in found), *names]
+    return [word for word in dict.fromkeys(words) if word.startswith(incomplete)]
 
 
 def _preset_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
@@ -243,10 +246,13 @@ def resume(run: str, detach: bool, as_json: bool) -> None:
 
 @main.command()
 @_run_argument
+@click.option("--yes", is_flag=True, help="Do not ask; nor does it without a terminal.")
 @as_json
-def delete(run: str, as_json: bool) -> None:
+def delete(run: str, yes: bool, as_json: bool) -> None:
     """Delete a run and everything made in it."""
     found = runs.find(run)
+    if sys.stdin.isatty() and not (yes or as_json):
+        click.confirm(f"Remove {found.id} with its adapter and checkpoints for good?", abort=True)
     runs.delete(found)
     _print_json({"id": found.id, "deleted": True}) if as_json else _say(f"{found.id} deleted")
 

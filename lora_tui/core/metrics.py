@@ -38,7 +38,8 @@ _NOTHING: Facts = MappingProxyType({})
 class Snapshot:
     """One moment of a run. Curves are (step, value); absent figures are None.
 
-    `facts` holds the latest event of each kind; `telling` is the kind that tells the state
+    `scores` are the first and the latest, None until it is measured again. `facts` holds the
+    latest event of each kind; `telling` is the kind that tells the state
     (see `runs.told`).
     """
 
@@ -62,7 +63,7 @@ class Snapshot:
     curves: Mapping[str, Points] = field(default_factory=dict)
     evals: Points = ()
     facts: Mapping[str, Facts] = field(default_factory=dict)
-    scores: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    scores: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     samples: tuple[Facts, ...] = ()
     telling: str | None = None
@@ -108,7 +109,7 @@ class History:
         self._peak: int | None = None
         self._recent: deque[tuple[float, float, float]] = deque(maxlen=_SPEED_WINDOW)
         self._facts: dict[str, Event] = {}
-        self._scores: dict[str, tuple[float, float]] = {}
+        self._scores: dict[str, tuple[float, float | None]] = {}
         self._warnings: deque[str] = deque(maxlen=_KEPT_EVENTS)
         self._samples: deque[Facts] = deque(maxlen=_KEPT_EVENTS)
         self._telling: str | None = None
@@ -191,7 +192,8 @@ class History:
         scores = event.get("scores")
         for name, value in (scores if isinstance(scores, dict) else {}).items():
             if (score := figure(value)) is not None:
-                self._scores[name] = (self._scores.get(name, (score, score))[0], score)
+                first = self._scores.get(name)
+                self._scores[name] = (first[0], score) if first else (score, None)
 
     def _on_warning(self, event: Event) -> None:
         self._warnings.append(str(event.get("text", "")))

@@ -102,7 +102,7 @@ def moment(seconds: Any, form: str = "%Y-%m-%d %H:%M:%S") -> str:
 def facts(document: Mapping[str, Any]) -> Iterator[str]:
     """A document of `show` as lines of text, without the preset."""
     for key, value in document.items():
-        if key == "preset" or value is None or value == {}:
+        if key == "preset" or value in (None, {}, []):
             continue
         if key in {"paths", "failure"}:
             for name, said in value.items():
@@ -115,6 +115,8 @@ def facts(document: Mapping[str, Any]) -> Iterator[str]:
 def _in_words(key: str, value: Any) -> str:
     if key in {"created", "ended"}:
         return "-" if value is None else moment(value)
+    if isinstance(value, list):
+        return "  ".join(text.one_line(str(item)) for item in value)
     if isinstance(value, dict):
         return "  ".join(f"{name} {_in_words(name, item)}" for name, item in value.items()) or "-"
     if value is None or isinstance(value, int | float):

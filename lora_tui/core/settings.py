@@ -136,8 +136,16 @@ def key_of(table: str, name: str) -> str:
 
 def unknown(name: str, known: Mapping[str, Any]) -> str:
     """The message for a name that does not exist, with the nearest that does."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    last = name.rpartition(".")[2]
+    near = [item for item in known if _initials(item) == last] or difflib.get_close_matches(
+        name, known, n=1, cutoff=0.5
+    )
     return f"unknown; did you mean {near[0]}?" if near else f"unknown; known are {', '.join(known)}"
+
+
+def _initials(name: str) -> str:
+    """How a long name is called for short: `lr` for training.learning_rate."""
+    return "".join(word[:1] for word in name.rpartition(".")[2].split("_"))
 
 
 def wrong_with(item: Knob, value: Any) -> str | None:

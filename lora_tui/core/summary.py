@@ -56,6 +56,9 @@ def show(run: Run) -> dict[str, Any]:
             "best": snapshot.eval_best,
         },
         "scores": {name: {"first": a, "last": b} for name, (a, b) in snapshot.scores.items()},
+        "elapsed": snapshot.elapsed,
+        "data": _data(snapshot),
+        "warnings": list(snapshot.warnings),
         "trainable_parameters": snapshot.fact("model", "trainable_parameters"),
         "total_parameters": snapshot.fact("model", "total_parameters"),
         "adapter_bytes": final.get("adapter_bytes"),
@@ -73,6 +76,23 @@ def failure(state: str, final: Any) -> dict[str, str] | None:
     if state == "failed":
         return {"summary": str(final.get("summary", "")), "hint": str(final.get("hint", ""))}
     return CRASHED if state == "crashed" else None
+
+
+def _data(snapshot: Snapshot) -> dict[str, Any]:
+    """What became of the rows; empty before they are read."""
+    names = (
+        "source",
+        "format",
+        "columns",
+        "rows",
+        "read",
+        "kept",
+        "eval_rows",
+        "dropped",
+        "broken",
+    )
+    said = snapshot.facts.get("data", {})
+    return {name: said[name] for name in names if name in said}
 
 
 def _preset(run: Run) -> dict[str, Any] | None:

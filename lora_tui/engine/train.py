@@ -1,5 +1,6 @@
 """A training run from preset to adapter, top to bottom."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -125,13 +126,7 @@ def _tell_about(job: Job, loaded: Any, rows: data.Data) -> None:
         trainable_parameters=loaded.trainable_parameters,
         total_parameters=loaded.total_parameters,
     )
-    asked_to_measure = preset.training.eval_steps or preset.training.early_stopping_patience
-    if asked_to_measure and not rows.held_out.examples:
-        job.warn(
-            "No row is held out, so nothing is measured on the way and training.eval_steps and "
-            "training.early_stopping_patience do nothing: give more rows, or a test file."
-        )
-    for text in rows.template.warnings:
+    for text in (*_about_rows(rows), *rows.template.warnings):
         job.warn(text)
     if preset.lora.method == "lora" and (missing := models.unmatched_targets(loaded.model, preset)):
         job.warn(
@@ -142,4 +137,21 @@ def _tell_about(job: Job, loaded: Any, rows: data.Data) -> None:
         job.warn(
             f"Rows of up to {rows.report['longest']} tokens are longer than the {limit} that the "
             f"model was made for: set model.max_seq_length = {limit}."
+        )
+
+
+def _about_rows(rows: data.Data) -> Iterator[str]:
+    """What of the data is not used, and what cannot be measured."""
+    report = rows.report
+    if dropped := report["dropped"]:
+        reasons = ", ".join(f"{reason} ({number})" for reason, number in dropped.items())
+        places = f" The first: {'; '.join(report['broken'][:3])}." if report["broken"] else ""
+        yield (
+            f"{sum(dropped.values()):,} of {report['read']:,} rows read are left out: "
+            f"{reasons}.{places}"
+        )
+    if not rows.held_out.examples:
+        yield (
+            "No row is held out: whether it learns or only memorises cannot be seen, and "
+            "training.eval_steps and training.early_stopping_patience do nothing."
         )

@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import work
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.reactive import reactive
@@ -21,6 +20,7 @@ from lora_tui.tui.failures import Reporting, unexpected
 from lora_tui.tui.look import ascii_only
 from lora_tui.tui.one_at_a_time import asks_to_quit
 from lora_tui.tui.screens.home import HomeScreen
+from lora_tui.tui.typeahead import TypeAhead
 
 _MACHINE_EVERY = 10.0
 
@@ -38,7 +38,7 @@ def _commands() -> type[Provider]:
     return Everything
 
 
-class LoraTuiApp(App[None], Reporting):
+class LoraTuiApp(TypeAhead, Reporting):
     """Home at the bottom, every other screen above it; `esc` goes one level back."""
 
     TITLE = "lora-tui"

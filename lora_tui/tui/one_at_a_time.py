@@ -6,6 +6,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from textual.dom import DOMNode
 
+from lora_tui.tui.typeahead import TypeAhead
+
 BY_KEY = frozenset({"dialogue", "quit"})
 """Groups of workers that a key started, and that may wait for the user."""
 
@@ -30,7 +32,19 @@ def asks_to_quit(flow: Flow[Self, P]) -> Callable[Concatenate[Self, P], None]:
 def _single(flow: Flow[Self, P], group: str) -> Callable[Concatenate[Self, P], None]:
     @wraps(flow)
     def start(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        if not any(one.group == group and not one.is_finished for one in self.app.workers):
-            self.run_worker(flow(self, *args, **kwargs), group=group, exit_on_error=False)
+        app = self.app
+        if any(one.group == group and not one.is_finished for one in app.workers):
+            return
+
+        async def asking() -> None:
+            try:
+                await flow(self, *args, **kwargs)
+            finally:
+                if isinstance(app, TypeAhead):
+                    app.call_later(app.release_keys)
+
+        if isinstance(app, TypeAhead):
+            app.hold_keys()
+        self.run_worker(asking(), group=group, exit_on_error=False)
 
     return start

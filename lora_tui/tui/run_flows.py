@@ -23,6 +23,7 @@ async def train(app: App[Any], preset: Preset) -> Run | None:
     Raises:
         LoraTuiError: the run could not be made or started.
     """
+    await asyncio.to_thread(launch.located, preset)  # a wrong path is said before anything is asked
     missing = await asyncio.to_thread(missing_here, preset)
     suggestion = await asyncio.to_thread(runs.free_name, preset.name or "run")
     text = ""

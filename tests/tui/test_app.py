@@ -61,7 +61,7 @@ async def test_quitting_with_unsaved_changes_says_what_is_lost() -> None:
     async with app.run_test() as pilot:
         await settled(pilot)
         await press(pilot, "enter")
-        await press(pilot, "2", "right", "q")
+        await press(pilot, "2", "right", "ctrl+q")
         assert isinstance(app.screen, Confirm)
         assert "lora.method" in shown(pilot)
         await press(pilot, "n")

@@ -81,6 +81,29 @@ def test_a_key_that_comes_twice_opens_one_thing(burst: str, says: str, make_run:
         assert says not in terminal.text
 
 
+@pytest.mark.parametrize("side", ["", "\x1b[C"], ids=["presets", "runs"])
+def test_keys_after_one_that_opens_a_dialogue_are_for_the_dialogue(
+    side: str, make_run: Maker
+) -> None:
+    with app_with_json_run(make_run) as terminal:
+        if side:
+            terminal.press(side)
+            terminal.pump(0.5)
+        terminal.press("nquick\r")
+        terminal.wait_for("[model]")  # typed over what was suggested, accepted, and saved
+        assert "quick  saved" in terminal.text
+
+
+def test_train_and_accept_in_one_burst_starts_a_run(make_run: Maker) -> None:
+    with app_with_json_run(make_run) as terminal:
+        terminal.press("t\r")
+        terminal.wait_for("starting")
+        terminal.press("s")
+        terminal.wait_for("Stop demo?")
+        terminal.press("y")
+        terminal.wait_for(lambda text: "stopped" in text or "finished" in text)
+
+
 def test_ctrl_c_twice_asks_once(make_run: Maker) -> None:
     make_run("live", "running")
     with app_with_json_run(make_run) as terminal:

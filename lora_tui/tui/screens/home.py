@@ -46,7 +46,7 @@ class HomeScreen(Screen[None], Reporting):
         Binding("left", "go('PresetList')", "presets", show=False),
         Binding("right", "go('RunList')", "runs", show=False),
         Binding("r", "look_again", "look again", show=False, tooltip="Read presets and runs anew"),
-        Binding("escape", "show_all", "show all", show=False),
+        Binding("escape", "show_all", "show all"),
     ]
 
     board: var[Board] = var(Board())
@@ -186,6 +186,8 @@ class HomeScreen(Screen[None], Reporting):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Show only keys that do something for what is chosen."""
         line = self.line
+        if action == "show_all":
+            return bool(self.wanted)
         if action == "open_log":
             return line is not None
         if action == "change_run":

@@ -63,11 +63,9 @@ class PresetForm(Screen[None], Reporting):
         Binding("G,end", "move(1000)", "last", show=False),
         Binding("s,ctrl+s", "save", "save", key_display="s", tooltip="A shipped one becomes yours"),
         Binding("a", "save_as", "save as", show=False, tooltip="Under another name"),
-        Binding(
-            "t", "train", "train", tooltip="Start a run of what is on the screen, saved or not"
-        ),
+        Binding("t", "train", "train", tooltip="Start a run of what stands here, saved or not"),
         Binding("d", "difference", "diff", tooltip="What differs from the saved preset"),
-        Binding("escape", "leave", "back"),
+        Binding("q,escape", "leave", "back", key_display="q"),
     ]
 
     draft: var[Draft] = var(Draft({}), init=False)

@@ -55,9 +55,9 @@ class TrainingScreen(Reporting, Screen[None]):
         Binding("z", "log_scale", "scale", id="training.scale", tooltip="Linear or logarithmic"),
         Binding("g", "open_log", "log", id="training.log", tooltip="What the engine printed"),
         Binding("x", "samples", "sample", id="training.samples", tooltip="What base and tuned say"),
+        Binding("q,escape", "back", "back", key_display="q", id="training.back", tooltip=_BACK),
         Binding("w", "warnings", "warnings", id="training.warnings", tooltip="All warnings"),
         Binding("enter", "alone", "full", id="training.full", tooltip="The chart alone, and back"),
-        Binding("q,escape", "back", "back", key_display="q", id="training.back", tooltip=_BACK),
     ]
 
     frame: var[Frame | None] = var(None)

@@ -6,7 +6,7 @@ from textual.widgets import Static
 from lora_tui.core.plain import moment
 from lora_tui.core.summary import Headline
 from lora_tui.core.text import one_line
-from lora_tui.tui.columns import dash, dot, plain
+from lora_tui.tui.columns import cut, dash, dot, plain
 from lora_tui.tui.widgets.preset_list import PresetRow
 
 
@@ -48,6 +48,8 @@ class Detail(Static):
 
     def _say(self, name: str, text: str) -> None:
         name, said = plain(one_line(name)), plain(one_line(text))
+        # Lines break at words, so the last cells of each may stay empty.
+        said = cut(said, max(20, self.size.height * (self.size.width - 8) - len(name) - 3))
         content = Content.assemble((name, "bold $text"), f"{dash()}{said}") if name else Content("")
         if content != self.content:
             self.update(content)

@@ -166,9 +166,9 @@ def _trend(frame: Frame, *, wide: bool) -> str:
 
 def _scores(moment: Snapshot) -> list[Figure]:
     return [
-        Figure(
-            _spoken(name), text.share(last), f"from {text.share(first)}" if moment.step else "", 2
-        )
+        Figure(_spoken(name), text.share(first), "at start", 2)
+        if last is None
+        else Figure(_spoken(name), text.share(last), f"from {text.share(first)}", 2)
         for name, (first, last) in moment.scores.items()
     ]
 

@@ -154,7 +154,7 @@ class SettingField(Widget, can_focus=True):
     def action_edit(self) -> None:
         if self.item.types == (bool,):
             self.action_turn(1)
-        elif self.choices:
+        elif self.choices and tuple not in self.item.types:  # a list has to be typed
             self.post_message(self.PickWanted(self.item))
         elif not self.is_typing:
             self._before = self.text

@@ -1,0 +1,68 @@
+"""Keys wait for the one before them: over a slow line they arrive in bursts.
+
+Textual hands each key to the widget that has the focus at that moment, so of `t` and `enter` in one
+burst the second would reach the screen below the dialogue that the first one opens.
+"""
+
+from collections import deque
+from typing import Any
+
+from textual import on
+from textual.app import App
+from textual.events import Event, Key
+from textual.message import Message
+from textual.timer import Timer
+
+_PATIENCE = 1.0  # seconds after which a key whose end was lost holds up no other
+_AT_ONCE = frozenset({"ctrl+c", "ctrl+q"})
+
+
+class TypeAhead(App[None]):
+    """An app that takes in one key at a time, and none while a dialogue is on its way."""
+
+    class KeyDone(Message):
+        """Follows a key through the widgets it bubbles through, and so arrives after it."""
+
+    def __init__(self) -> None:
+        """No key is waiting."""
+        super().__init__()
+        self._keys: deque[Key] = deque()
+        self._in_flight: Timer | None = None
+        self._is_opening = False
+
+    async def on_event(self, event: Event) -> None:
+        if not isinstance(event, Key) or event.is_forwarded or event.key in _AT_ONCE:
+            await super().on_event(event)
+            return
+        self._keys.append(event)
+        await self._next_key()
+
+    async def _next_key(self) -> None:
+        if self._in_flight is None and not self._is_opening and self._keys:
+            self._in_flight = self.set_timer(_PATIENCE, self.key_is_done)
+            await super().on_event(self._keys.popleft())
+            (self.focused or self.screen).post_message(self.KeyDone())
+
+    @on(KeyDone)
+    async def key_is_done(self) -> None:
+        """Hand out the next key."""
+        if self._in_flight is not None:
+            self._in_flight.stop()
+            self._in_flight = None
+        await self._next_key()
+
+    def hold_keys(self) -> None:
+        """Keep keys back until the next screen stands, or `release_keys`."""
+        self._is_opening = True
+
+    async def release_keys(self) -> None:
+        """Go on with the keys that came meanwhile."""
+        self._is_opening = False
+        await self._next_key()
+
+    def push_screen(self, *args: Any, **kwargs: Any) -> Any:
+        """Open a screen; keys that were kept back are for it."""
+        opened = super().push_screen(*args, **kwargs)
+        if self._is_opening:
+            self.screen.call_after_refresh(self.release_keys)
+        return opened
