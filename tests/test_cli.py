@@ -178,3 +178,13 @@ def test_names_that_the_terminal_cannot_show_do_not_end_the_list(own_home: Path)
         check=False,
     )
     assert done.returncode == 0 and b"??" in done.stdout
+
+
+def test_delete_asks_where_somebody_can_answer(own_home: Path, cli: Cli) -> None:
+    kept, gone = (runs.create(Preset(name=name)) for name in ("kept", "gone"))
+    with Terminal([sys.executable, "-m", "lora_tui", "delete", "kept"]) as terminal:
+        terminal.wait_for("for good?")
+        terminal.press("n\r")
+        assert terminal.wait_for_end() != 0
+    assert kept.path.exists()
+    assert cli("delete", "gone").returncode == 0 and not gone.path.exists()

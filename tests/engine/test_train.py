@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 
 import pytest
 
@@ -187,3 +189,47 @@ def _rows_with(rows, tokens, trained, preset):
     assert sum(len(row.input_ids) for row in chosen) == tokens
     assert sum(row.trained for row in chosen) == trained
     return chosen
+
+
+SPIKED = """
+import sys
+from pathlib import Path
+from lora_tui.engine import train
+
+def with_a_spike(job, checkpoint, work=train.train):
+    from lora_tui.engine.trainer import Trainer
+
+    step = Trainer.training_step
+
+    def spiked(self, *args, **kwargs):
+        loss = step(self, *args, **kwargs)
+        return loss * float("nan") if self.state.global_step == 2 else loss
+
+    Trainer.training_step = spiked
+    work(job, checkpoint)
+
+train.train = with_a_spike
+sys.exit(train.main(Path(sys.argv[1]), resume=False))
+"""
+
+
+def test_one_loss_that_is_none_does_not_spoil_those_after_it(engines, few_rows):
+    run = engines.create(
+        "demo",
+        f"data.source={few_rows}",
+        "training.stop_on_divergence=false",
+        "training.max_steps=5",
+        "training.eval_steps=0",
+        "training.save_steps=0",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", SPIKED, str(run.path)],
+        cwd=run.path,
+        env=engines.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in run.events.read_text("utf-8").splitlines()]
+    losses = [event["loss"] for event in events if event["kind"] == "step"]
+    assert [loss == "nan" for loss in losses] == [False, False, True, False, False]

@@ -6,6 +6,7 @@ import pytest
 from textual.widgets import Input
 
 from lora_tui.core import events, locations, preset_files, runs
+from lora_tui.core.preset_files import changed
 from lora_tui.core.presets import Preset
 from lora_tui.jobs import launch
 from lora_tui.tui.app import LoraTuiApp
@@ -212,3 +213,19 @@ async def test_a_real_engine_process_is_started_and_seen(monkeypatch: pytest.Mon
             if runs.is_alive(run):
                 stop.kill(run)
             assert stop.wait_until_dead(run, 30)
+
+
+async def test_what_cannot_start_or_is_not_safe_is_said_before_it_starts(shipped: Path) -> None:
+    app = LoraTuiApp()
+    async with app.run_test() as pilot:
+        await settled(pilot)
+        preset = changed(Preset(name="demo"), {"data.source": "gone.jsonl"})
+        (shipped / "demo.toml").write_text(preset_files.dumps(preset))
+        await pilot.press("t")
+        await settled(pilot)
+        assert not app.screen.is_modal and 'there is no "gone.jsonl"' in toasts(pilot)
+        preset = changed(Preset(name="demo"), {"model.trust_remote_code": True})
+        (shipped / "demo.toml").write_text(preset_files.dumps(preset))
+        await pilot.press("t")
+        await settled(pilot)
+        assert "model.trust_remote_code is on" in " ".join(shown(pilot).split())

@@ -285,3 +285,12 @@ async def test_names_from_files_are_never_markup(tmp_path: Path) -> None:
         text = shown(pilot)
         assert "[bold red]m[/]" in text
         assert "\x1b" not in text
+
+
+async def test_a_list_is_typed_and_not_only_picked(shipped: Path) -> None:
+    app = LoraTuiApp()
+    async with app.run_test() as pilot:
+        form = await opened(pilot, shipped / "demo.toml")
+        await press(pilot, "2", "j", "j", "j", "j", "enter", "end", "ctrl+u")
+        await press(pilot, *"q_proj, v_proj", "enter")
+        assert form.draft.preset.lora.target_modules == ("q_proj", "v_proj")
