@@ -88,24 +88,47 @@ def encode(
     tokenizer: Any, rendered: Sequence[Rendered], longest: int, *, train_on: str
 ) -> list[Example]:
     """Tokenise texts, each once, and label the tokens that begin inside a trained span."""
-    encoded = tokenizer(
-        [item.text for item in rendered], add_special_tokens=False, return_offsets_mapping=True
-    )
+    encodings = tokenizer([item.text for item in rendered], add_special_tokens=False).encodings
     return [
         _labelled(
-            ids, [True] * len(ids) if train_on == "all" else _inside(offsets, item.spans), longest
+            encoding.ids,
+            [True] * len(encoding.ids)
+            if train_on == "all"
+            else _inside(encoding, len(encoding.ids), item.spans),
+            longest,
         )
-        for item, ids, offsets in zip(
-            rendered, encoded["input_ids"], encoded["offset_mapping"], strict=True
-        )
+        for item, encoding in zip(rendered, encodings, strict=True)
     ]
 
 
-def _inside(offsets: Iterable[Span], spans: Sequence[Span]) -> list[bool]:
-    return [
-        any(start <= first < end for start, end in spans) and last > first
-        for first, last in offsets
-    ]
+def _inside(encoding: Any, length: int, spans: Sequence[Span]) -> list[bool]:
+    """For each of `length` tokens, whether its first character lies in a span.
+
+    Asked of the tokenizer only where a span begins and ends: a row has hundreds of tokens, and few
+    answers.
+    """
+    flags = [False] * length
+    for start, end in spans:
+        first = _token_at(encoding, range(start, end))
+        last = _token_at(encoding, range(end - 1, start - 1, -1))
+        if first is None or last is None:
+            continue
+        first += encoding.token_to_chars(first)[0] < start  # one that begins before the span
+        while last + 1 < length and _begins_before(encoding, last + 1, end):
+            last += 1  # one character may be several tokens
+        flags[first : last + 1] = [True] * (last + 1 - first)
+    return flags
+
+
+def _token_at(encoding: Any, characters: Iterable[int]) -> int | None:
+    """The token of the first of `characters` that has one: some tokenizers drop spaces."""
+    tokens = (encoding.char_to_token(place) for place in characters)
+    return next((token for token in tokens if token is not None), None)
+
+
+def _begins_before(encoding: Any, token: int, end: int) -> bool:
+    place = encoding.token_to_chars(token)
+    return place is not None and place[0] < end
 
 
 def encode_marked(

@@ -4,8 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lora_tui.core.presets import DataSettings
+from lora_tui.engine import masking
 from lora_tui.engine.formats import BadRow, detect
 from lora_tui.engine.masking import IGNORED, encode, encode_marked, encode_text, render
 from lora_tui.engine.templates import CHATML, ChatTemplate
@@ -294,3 +297,18 @@ def test_smollm2_text_is_exactly_what_its_template_writes(tokenizer):
     text = render(with_template(tokenizer, SMOLLM2), TALK)[0].text
     assert text.startswith("<|im_start|>system\nYou are a helpful AI assistant named SmolLM")
     assert json.dumps(ANSWERS[1], ensure_ascii=False)[1:-1] + "<|im_end|>\n" in text
+
+
+@settings(max_examples=300)
+@given(
+    st.text(alphabet="ab é\n中🙂<|im_end|>", max_size=40),
+    st.lists(st.integers(0, 40), min_size=2, max_size=6, unique=True),
+)
+def test_the_tokens_of_a_span_are_those_that_begin_in_it(tokenizer, text, places):
+    cuts = sorted(min(place, len(text)) for place in places)
+    spans = [(a, b) for a, b in zip(cuts[::2], cuts[1::2], strict=False) if a < b]
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    found = masking._inside(encoded.encodings[0], len(encoded["input_ids"]), spans)
+    assert found == [
+        any(start <= first < end for start, end in spans) for first, _ in encoded["offset_mapping"]
+    ]
