@@ -68,9 +68,7 @@ class DataSettings:
     """`[data]`: what it learns from."""
 
     source: str = knob(
-        "demo",
-        "File (JSON Lines, JSON, CSV, TSV, Parquet, text; also .gz), folder of files, Hub id as "
-        'owner/name or owner/name:configuration, "demo" or "demo-pirate".',
+        "demo", "File or folder, Hub id as owner/name or owner/name:configuration, or demo-pirate."
     )
     split: str = knob("train", "Split of a Hub data set, as in train or train[:5000].")
     format: str = knob(
@@ -135,9 +133,7 @@ class TrainingSettings:
     early_stopping_patience: int = knob(
         0, "Held-out measurements without improvement before it stops; 0 never.", low=0
     )
-    stop_on_divergence: bool = knob(
-        True, "Stop on NaN or an exploding loss instead of wasting hours."
-    )
+    stop_on_divergence: bool = knob(True, "Stop on NaN or an exploding loss: hours are saved.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

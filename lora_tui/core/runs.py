@@ -4,7 +4,6 @@ A run is a folder; whether it lives is whether its `run.lock` is held, so a reus
 `kill -9` cannot deceive.
 """
 
-import fcntl
 import json
 import os
 import platform
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lora_tui.core import events, files, locations
+from lora_tui.core import events, files, locations, locks
 from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.events import figure
 from lora_tui.core.files import private_folder, slug, write_atomically
@@ -199,44 +198,7 @@ def add_to_info(run: Run, **facts: Any) -> None:
 
 def is_alive(run: Run) -> bool:
     """Whether an engine holds the run's lock now."""
-    try:
-        handle = os.open(run.lock, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
-
-
-_PATIENCE = 2.0  # a reader asking whether the run lives holds the lock for a moment
-
-
-def take_lock(handle: int) -> None:
-    """Take a run's lock, waiting only for those who look whether it is held.
-
-    Raises:
-        BlockingIOError: an engine holds it.
-    """
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-        else:
-            return
-
-
-def sign_lock(handle: int, pid: int) -> None:
-    """Write into a held lock which machine and process group work under it."""
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, f"{platform.node()} {pid}\n".encode(), 0)
+    return locks.is_held(run.lock)
 
 
 _TELLING = events.FINAL | {"launched", "step", "eval", "stopping", "paused", "resumed"}
@@ -275,7 +237,7 @@ def delete(run: Run) -> None:
     """
     try:
         with run.lock.open("a") as lock:  # held, so that nobody resumes it meanwhile
-            take_lock(lock.fileno())
+            locks.take(lock.fileno())
             shutil.rmtree(run.path)
     except BlockingIOError as error:
         raise LoraTuiError(

@@ -3,7 +3,7 @@
 import fcntl
 import os
 
-from lora_tui.core import runs
+from lora_tui.core import locks
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.runs import Run
 
@@ -28,7 +28,7 @@ def hold(run: Run) -> None:
         raise LoraTuiError(
             f"{run.id} is already running.", f"Follow it: lora-tui watch {run.id}"
         ) from error
-    runs.sign_lock(handle, os.getpgrp())
+    locks.sign(handle, os.getpgrp())
 
 
 def _is_inherited(handle: int) -> bool:

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import IO
 
-from lora_tui.core import events, runs
+from lora_tui.core import events, locks, runs
 from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.events import figure
 from lora_tui.core.locations import home, is_hub_id, local_path
@@ -59,7 +59,7 @@ def _spawn(run: Run, verb: str, lock: int, log: IO[bytes]) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     threading.Thread(target=engine.wait, daemon=True).start()  # no zombie when it ends
     try:
-        runs.sign_lock(lock, engine.pid)
+        locks.sign(lock, engine.pid)
         events.append(run.events, "launched", pid=engine.pid, host=platform.node(), verb=verb)
     except OSError:
         engine.kill()  # nobody could see or stop it
@@ -81,7 +81,7 @@ def _note_launch(run: Run) -> None:
 
 def _take(lock: int, run: Run) -> None:
     try:
-        runs.take_lock(lock)
+        locks.take(lock)
     except BlockingIOError as error:
         raise LoraTuiError(
             f"{run.id} is running already.", f"Watch it: lora-tui watch {run.id}"

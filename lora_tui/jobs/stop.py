@@ -6,7 +6,7 @@ import signal
 import time
 from contextlib import suppress
 
-from lora_tui.core import events, runs
+from lora_tui.core import events, locks, runs
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.runs import Run
 
@@ -48,7 +48,7 @@ def _signal(run: Run, number: signal.Signals) -> None:
         raise LoraTuiError(
             f"{run.id} is not running.", f"`lora-tui show {run.id}` tells how it ended."
         )
-    host, pid = _engine_of(run)
+    host, pid = locks.holder(run.lock)
     if pid is None:
         raise LoraTuiError(f"{run.id} did not say its process id.", "End its process by hand.")
     if host != platform.node():
@@ -59,12 +59,3 @@ def _signal(run: Run, number: signal.Signals) -> None:
         raise LoraTuiError(f"{run.id} has just ended.") from error
     except PermissionError as error:
         raise LoraTuiError(f"{run.id} belongs to another user.", "Ask them to stop it.") from error
-
-
-def _engine_of(run: Run) -> tuple[str | None, int | None]:
-    """Host and process group of the engine that lives now: whoever holds the lock wrote them."""
-    try:
-        host, pid = run.lock.read_text("utf-8").split()
-    except (OSError, ValueError):
-        return None, None
-    return host, int(pid) if pid.isdecimal() and 1 < int(pid) < 2**31 else None

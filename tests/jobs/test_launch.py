@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.core import events, runs
+from lora_tui.core import events, locks, runs
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.preset_files import load, with_settings
 from lora_tui.core.presets import Preset
@@ -36,7 +36,7 @@ def test_an_engine_is_a_session_of_its_own_and_the_lock_is_held_at_once() -> Non
 
 
 def test_a_run_that_lives_is_not_started_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "_PATIENCE", 0.05)
+    monkeypatch.setattr(locks, "_PATIENCE", 0.05)
     run = runs.create(Preset(name="p"))
     with run.lock.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -107,14 +107,14 @@ def test_an_engine_that_hangs_can_be_killed_after_it_was_asked() -> None:
         "print(1, flush=True); time.sleep(60)"
     )
     with run.lock.open("a") as lock:
-        runs.take_lock(lock.fileno())
+        locks.take(lock.fileno())
         engine = subprocess.Popen(
             [sys.executable, "-c", deaf],
             stdout=subprocess.PIPE,
             start_new_session=True,
             pass_fds=[lock.fileno()],
         )
-        runs.sign_lock(lock.fileno(), engine.pid)
+        locks.sign(lock.fileno(), engine.pid)
     assert engine.stdout and engine.stdout.readline()
     events.append(run.events, "launched")
     stop.stop(run)
