@@ -14,7 +14,8 @@ def size_facts(preset: Preset, trainable: Trainable) -> Facts:
     kept = "adapter" if preset.lora.method == "lora" else "model"
     trained, total = text.count(trainable.parameters), text.count(trainable.total)
     return [
-        ("trains", f"{trained} of {total} ({text.share(trainable.share)})"),
+        ("trains", f"{trained} of {total}"),
+        ("share", text.share(trainable.share)),
         ("layers", text.number(trainable.layers)),
         (kept, text.size(trainable.saved_bytes)),
     ]

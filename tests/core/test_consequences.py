@@ -44,7 +44,8 @@ def test_full_fine_tuning_has_a_model_and_no_scale() -> None:
     preset = changed(Preset(), {"lora.method": "full"})
     trainable = Trainable(134_515_008, 134_515_008, 269_030_016, 210)
     assert dict(size_facts(preset, trainable)) == {
-        "trains": "134.5M of 134.5M (100.0 %)",
+        "trains": "134.5M of 134.5M",
+        "share": "100.0 %",
         "layers": "210",
         "model": "269 MB",
     }
