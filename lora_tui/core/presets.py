@@ -68,7 +68,7 @@ class DataSettings:
     """`[data]`: what it learns from."""
 
     source: str = knob(
-        "demo", "File or folder, Hub id as owner/name or owner/name:configuration, or demo-pirate."
+        "demo", "File, folder, Hub id (owner/name or owner/name:configuration), demo, demo-pirate."
     )
     split: str = knob("train", "Split of a Hub data set, as in train or train[:5000].")
     format: str = knob(

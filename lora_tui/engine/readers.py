@@ -144,8 +144,8 @@ def _json(path: Path, file: File) -> Found:
     if file.peek(3).startswith(_BOM):
         file.read(3)
     head = file.peek(_BUFFER).lstrip()
-    lines = head.startswith(b"{") and (_suffix(path) != ".json" or _is_line(head))
-    if lines or not head.startswith((b"{", b"[")):
+    whole = head.startswith(b"[") or (head.startswith(b"{") and _suffix(path) == ".json")
+    if not whole or _is_line(head):
         yield from _json_lines(path, file)
         return
     import ijson
@@ -170,13 +170,15 @@ def _is_bytes(error: Exception) -> bool:
 
 
 def _is_line(head: bytes) -> bool:
-    """Whether the first line is a whole object that is not all there is, or is a row itself."""
+    """Whether the first line is JSON by itself: it is not all there is, or it is a row."""
     first, _, rest = head.partition(b"\n")
     try:
         value = json.loads(first)
     except (ValueError, RecursionError):
         return False
-    return bool(rest.strip()) or not any(_is_rows(item) for item in value.values())
+    if rest.strip():
+        return True
+    return isinstance(value, dict) and not any(_is_rows(item) for item in value.values())
 
 
 def _is_rows(value: Any) -> bool:

@@ -108,6 +108,13 @@ def test_a_broken_line_is_named_and_the_rest_read(name, broken, reason, tmp_path
     assert len([item for item in found if isinstance(item, dict)]) == 2
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a"])
+def test_a_first_line_that_is_a_list_spoils_no_other(name, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(b"[1]\n" + LINES)
+    assert list(readers.read(path)) == [Broken(name, 1, "not a JSON object"), *ROWS]
+
+
 def test_a_line_of_gigabytes_is_passed_over(tmp_path, monkeypatch):
     monkeypatch.setattr(readers, "LONGEST_LINE", 1 << 20)
     path = tmp_path / "a.jsonl"
