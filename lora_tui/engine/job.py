@@ -12,10 +12,10 @@ from typing import Any
 
 from lora_tui.core import events, preset_files
 from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.platforms import Platform
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
 from lora_tui.engine import backends, environment, failures, locking, machine
-from lora_tui.engine.backends import Platform
 from lora_tui.engine.stopping import Stopping, StopRequested
 
 _TRACE_LINES = 12

@@ -4,9 +4,10 @@ import os
 import platform
 import resource
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from lora_tui.core.platforms import cpu_has_bfloat16
 
 _LIBRARIES = (
     "torch",
@@ -29,21 +30,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def is_installed(module: str) -> bool:
-    """Whether `module` can be imported, without importing it."""
-    return find_spec(module) is not None
-
-
-def cpu_has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 in hardware; without, it is slower than float32."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("ascii", "replace").splitlines()
-    except OSError:
-        return False
-    flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
-    return bool({"amx_bf16", "avx512_bf16", "bf16"} & set(flags.split()))
 
 
 def has_bfloat16(torch: Any, device: str) -> bool:

@@ -6,8 +6,8 @@ from typing import Any
 
 from lora_tui.core import locations
 from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.platforms import Platform, compute_dtype, weights_dtype
 from lora_tui.core.presets import Preset, is_demo
-from lora_tui.engine.backends import CHANGES_BASE, Platform
 
 
 @dataclass(slots=True)
@@ -62,30 +62,6 @@ def load_tokenizer(preset: Preset) -> Any:
     return tokenizer
 
 
-def training_dtype(preset: Preset, platform: Platform, torch: Any) -> Any:
-    """The number format that the base's weights are kept in while training.
-
-    Weights that are trained, or that PiSSA and OLoRA take a part out of, stay in float32 (computing
-    is in bfloat16 all the same): in bfloat16 small steps are rounded away.
-    """
-    asked = preset.model.dtype
-    if asked != "auto":
-        return getattr(torch, asked)
-    exact = preset.lora.method == "full" or preset.lora.init_lora_weights in CHANGES_BASE
-    if exact or (not platform.bfloat16 and not platform.on_gpu):
-        return torch.float32
-    return torch.bfloat16 if platform.bfloat16 else torch.float16
-
-
-def compute_dtype(preset: Preset, platform: Platform) -> str:
-    """The number format of the arithmetic: bfloat16, float16 or float32."""
-    if preset.model.dtype != "auto":
-        return preset.model.dtype
-    if platform.bfloat16:
-        return "bfloat16"
-    return "float16" if platform.on_gpu else "float32"
-
-
 def load(preset: Preset, platform: Platform) -> Loaded:
     """The base with what is trained of it switched on: an adapter, or every weight."""
     import torch
@@ -97,7 +73,7 @@ def load(preset: Preset, platform: Platform) -> Loaded:
         revision=preset.model.revision or None,
         trust_remote_code=preset.model.trust_remote_code,
     )
-    dtype = training_dtype(preset, platform, torch)
+    dtype = getattr(torch, weights_dtype(preset, platform))
     loader = _load_by_unsloth if platform.backend == "unsloth" else _load_by_transformers
     base = loader(preset, platform, reference, dtype)
     total = base.num_parameters()

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.core.files import write_atomically
+from lora_tui.core.platforms import CHANGES_BASE
 from lora_tui.engine import checkpoints
-from lora_tui.engine.backends import CHANGES_BASE
 from lora_tui.engine.card import model_card
 from lora_tui.engine.job import Job
 from lora_tui.engine.models import Loaded

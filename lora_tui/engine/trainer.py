@@ -13,13 +13,12 @@ from datasets import Dataset
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainerState
 from trl import SFTConfig, SFTTrainer
 
+from lora_tui.core.platforms import Platform, compute_dtype
 from lora_tui.core.presets import Preset
 from lora_tui.engine import fused_head
-from lora_tui.engine.backends import Platform
 from lora_tui.engine.collate import Collator, pad_id
 from lora_tui.engine.divergence import REMEDY, Diverged
 from lora_tui.engine.masking import IGNORED, Example
-from lora_tui.engine.models import compute_dtype
 
 NEVER = 1_000_000_000
 """A number of steps no run reaches."""

@@ -1,0 +1,46 @@
+"""What a platform cannot honour, and the number formats it computes in."""
+
+import pytest
+
+from lora_tui.core import platforms, preset_files
+from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.platforms import Platform
+from lora_tui.core.presets import Preset
+
+CPU = Platform("unsloth", "cpu", bfloat16=True)
+GPU = Platform("transformers", "cuda", bfloat16=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "platform", "key"),
+    [
+        (("model.load_in_4bit=true",), CPU, "model.load_in_4bit"),
+        (("model.load_in_4bit=true",), GPU, "model.load_in_4bit"),  # bitsandbytes is not installed
+        (("training.optim=paged_adamw_8bit",), CPU, "training.optim"),
+        (("model.dtype=float16",), CPU, "model.dtype"),
+        (("model.name_or_path=unsloth/x-bnb-4bit",), CPU, "model.name_or_path"),
+        (("engine.processes=2",), GPU, "engine.processes"),
+        (("lora.init_lora_weights=orthogonal", "lora.r=7"), CPU, "lora.r"),
+        (("lora.init_lora_weights=pissa", "lora.use_dora=true"), CPU, "lora.use_dora"),
+        (("lora.target_modules=q_proj,lm_head",), CPU, "lora.target_modules"),
+        (("lora.method=full", "model.dtype=float16"), GPU, "model.dtype"),
+    ],
+)
+def test_what_would_be_ignored_is_refused_by_its_key(settings, platform, key):
+    preset = preset_files.with_settings(preset_files.find("demo"), settings)
+    assert any(line.startswith(f"{key}:") for line in platforms.refusals(preset, platform))
+
+
+def test_shipped_presets_are_refused_only_for_want_of_a_gpu():
+    for entry in preset_files.list_presets():
+        assert entry.preset is not None
+        assert bool(platforms.refusals(entry.preset, CPU)) == entry.preset.model.load_in_4bit
+
+
+def test_unsloth_is_asked_for_by_name_or_taken_when_there(monkeypatch):
+    assert platforms.choose_backend(Preset()) == "unsloth"
+    monkeypatch.setattr(platforms, "is_installed", lambda name: False)
+    assert platforms.choose_backend(Preset()) == "transformers"
+    asked = preset_files.with_settings(Preset(), ["engine.backend=unsloth"])
+    with pytest.raises(LoraTuiError, match="not installed"):
+        platforms.choose_backend(asked)
