@@ -51,10 +51,12 @@ def missing_here(preset: Preset) -> list[str]:
     missing = []
     if model_folder(preset.model.name_or_path, preset.model.revision) is None:
         missing.append(f"the model {preset.model.name_or_path}")
-    source = preset.data.source
-    if not is_demo(source) and locations.local_path(source) is None and not _is_cached(source):
-        missing.append(f"the data {source}")
+    missing += [f"the data {source}" for source in preset.data.sources if not _is_here(source)]
     return missing
+
+
+def _is_here(source: str) -> bool:
+    return is_demo(source) or locations.local_path(source) is not None or _is_cached(source)
 
 
 def _is_cached(source: str) -> bool:

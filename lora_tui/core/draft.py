@@ -79,6 +79,8 @@ class Draft:
 def typed(item: Knob, value: Any) -> str:
     """A value as one would type it: reading it back gives the same value."""
     words = in_words(value)
+    if isinstance(value, str) and tuple in item.types and "," in value:
+        return f'"{value}"'  # else it would be read as a list
     is_lone_item = isinstance(value, tuple | list) and len(value) == 1 and str in item.types
     return f"{words}," if is_lone_item else words
 

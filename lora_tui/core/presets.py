@@ -67,8 +67,16 @@ class LoraSettings:
 class DataSettings:
     """`[data]`: what it learns from."""
 
-    source: str = knob(
-        "demo", "File, folder, Hub id (owner/name or owner/name:configuration), demo, demo-pirate."
+    source: str | tuple[str, ...] = knob(
+        "demo",
+        "File, folder, Hub id (owner/name or owner/name:configuration), demo, demo-pirate; or a "
+        "list of them.",
+    )
+    weights: tuple[float, ...] = knob(
+        (),
+        "With a list of sources: how often the rows of each count. 0.5 takes half of them.",
+        above=0,
+        high=100,
     )
     split: str = knob("train", "Split of a Hub data set, as in train or train[:5000].")
     format: str = knob(
@@ -83,8 +91,20 @@ class DataSettings:
         0.05, "Share of rows held out to measure on; 0 measures nothing.", low=0, high=0.5
     )
     train_on: str = knob(
-        "assistant", "Tokens that count: the answers, or all.", choices=("assistant", "all")
+        "assistant",
+        "Tokens that count: every answer, the last answer of each row, or all.",
+        choices=("assistant", "last", "all"),
     )
+    too_long: str = knob(
+        "cut",
+        "Rows above model.max_seq_length: cut, or left out whole.",
+        choices=("cut", "drop"),
+    )
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The source, or each of them."""
+        return (self.source,) if isinstance(self.source, str) else self.source
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -239,9 +259,12 @@ def _conflicts(preset: Preset) -> list[Problem]:
                 "model.load_in_4bit", 'a 4-bit base cannot be trained whole; use method = "lora"'
             )
         )
-    for key, value in (("model.name_or_path", model.name_or_path), ("data.source", data.source)):
-        if not value.strip():
-            found.append(Problem(key, "is empty"))
+    names = [("model.name_or_path", model.name_or_path)]
+    names += [("data.source", name) for name in data.sources or ("",)]
+    found += [Problem(key, "is empty") for key, value in names if not value.strip()]
+    if data.weights and len(data.weights) != len(data.sources):
+        message = f"{len(data.weights)} weights for {len(data.sources)} sources: give one for each"
+        found.append(Problem("data.weights", message))
     if training.max_steps == 0:
         found.append(
             Problem("training.max_steps", "0 trains nothing; give a number of steps, or -1")
@@ -253,7 +276,11 @@ def _conflicts(preset: Preset) -> list[Problem]:
                 "needs training.eval_steps: nothing is measured otherwise",
             )
         )
-    if training.early_stopping_patience and not data.eval_fraction and not is_demo(data.source):
+    if (
+        training.early_stopping_patience
+        and not data.eval_fraction
+        and not all(map(is_demo, data.sources))
+    ):
         found.append(
             Problem(
                 "training.early_stopping_patience", "needs held-out rows: data.eval_fraction is 0"

@@ -36,6 +36,8 @@ class Knob:
     types: tuple[type, ...]
     default: Any
     limits: Limits
+    listed: type = str
+    """What the items of a list are, where a list is allowed."""
 
     @property
     def key(self) -> str:
@@ -103,7 +105,8 @@ def knobs_of(section: type, table: str) -> Iterator[Knob]:
     hints = typing.get_type_hints(section)
     for item in fields(section):
         if limits := item.metadata.get("limits"):
-            yield Knob(table, item.name, _types(hints[item.name]), _default(item), limits)
+            hint = hints[item.name]
+            yield Knob(table, item.name, _types(hint), _default(item), limits, _listed(hint))
 
 
 def _default(item: Field[Any]) -> Any:
@@ -115,6 +118,13 @@ def _types(hint: Any) -> tuple[type, ...]:
     """The plain types a hint allows: `int | str` is (int, str); `tuple[str, ...]` is (tuple,)."""
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     return tuple(typing.get_origin(option) or option for option in options)
+
+
+def _listed(hint: Any) -> type:
+    """What a hint's list holds: `str | tuple[float, ...]` is float."""
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    lists = (typing.get_args(item) for item in options if typing.get_origin(item) is tuple)
+    return next((items[0] for items in lists), str)
 
 
 def problems_in(section: type, values: Mapping[str, Any], table: str) -> list[Problem]:
@@ -151,16 +161,20 @@ def _initials(name: str) -> str:
 def wrong_with(item: Knob, value: Any) -> str | None:
     """What is wrong with one value, or None."""
     limits = item.limits
-    if not fits(value, item.types):
-        return f"{_quote(value)} is not {_names(item.types)}"
-    if (
-        limits.choices
-        and not isinstance(value, list | tuple)
-        and not _is_choice(value, limits.choices)
-    ):
+    if not fits(value, item):
+        return f"{_quote(value)} is not {_names(item)}"
+    if isinstance(value, list | tuple):
+        numbers = (_wrong_with_number(item, number) for number in value if item.listed is not str)
+        return next((message for message in numbers if message), None)
+    if limits.choices and not _is_choice(value, limits.choices):
         return f"{_quote(value)} is not {'one of ' if len(limits.choices) > 1 else ''}{item.range}"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
+    return _wrong_with_number(item, value)
+
+
+def _wrong_with_number(item: Knob, value: float) -> str | None:
+    limits = item.limits
     if isinstance(value, float) and not math.isfinite(value):
         return f"{value} is not a finite number"
     if abs(value) > _HUGE:
@@ -177,30 +191,34 @@ def _is_choice(value: Any, choices: tuple[Any, ...]) -> bool:
     return any(type(value) is type(choice) and value == choice for choice in choices)
 
 
-def fits(value: Any, allowed: tuple[type, ...]) -> bool:
-    """Whether TOML's `value` may stand where `allowed` types are declared.
+def fits(value: Any, item: Knob) -> bool:
+    """Whether TOML's `value` is of a type that the setting takes.
 
     TOML writes 0 for 0.0, so an integer passes for a float; a boolean never passes for a number.
     """
+    if isinstance(value, list | tuple):
+        return tuple in item.types and all(_is_a(part, (item.listed,)) for part in value)
+    return _is_a(value, item.types)
+
+
+def _is_a(value: Any, allowed: tuple[type, ...]) -> bool:
     if isinstance(value, bool):
         return bool in allowed
     if isinstance(value, int):
         return int in allowed or float in allowed
-    if isinstance(value, list | tuple):
-        return tuple in allowed and all(isinstance(item, str) for item in value)
     return type(value) in allowed
 
 
 def build(section: type, values: Mapping[str, Any]) -> Any:
     """An instance of `section` from checked values: lists become tuples, integers floats."""
-    kinds = {item.name: item.types for item in knobs_of(section, "")}
-    return section(**{name: _convert(value, kinds[name]) for name, value in values.items()})
+    items = {item.name: item for item in knobs_of(section, "")}
+    return section(**{name: _convert(value, items[name]) for name, value in values.items()})
 
 
-def _convert(value: Any, allowed: tuple[type, ...]) -> Any:
+def _convert(value: Any, item: Knob) -> Any:
     if isinstance(value, list):
-        return tuple(value)
-    if isinstance(value, int) and not isinstance(value, bool) and int not in allowed:
+        return tuple(map(item.listed, value))
+    if isinstance(value, int) and not isinstance(value, bool) and int not in item.types:
         return float(value)
     return value
 
@@ -210,7 +228,7 @@ def in_words(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple | list):
-        return ", ".join(value)
+        return ", ".join(map(str, value))
     return str(value)
 
 
@@ -226,14 +244,39 @@ def parse(item: Knob, text: str) -> Any:
     try:
         value = tomllib.loads(f"value = {text}")["value"] if "\n" not in text else text
     except (ValueError, RecursionError):  # also what tomllib lets through from deep or huge values
-        value = text
-    if tuple in item.types and not isinstance(value, list) and value not in item.limits.choices:
-        value = [part.strip() for part in text.split(",") if part.strip()]
-    elif str in item.types and not fits(value, item.types):
-        value = text
+        value = _unquoted(item, text)
+    if not fits(value, item) or _is_bare_list(item, value):
+        value = _unquoted(item, text)
     if message := wrong_with(item, value):
         raise SettingsError("This setting does not fit", [Problem(item.key, message)])
     return value
+
+
+def _is_bare_list(item: Knob, value: Any) -> bool:
+    """Whether a text stands where only some texts may, and lists of others."""
+    return (
+        isinstance(value, str)
+        and tuple in item.types
+        and value not in (item.limits.choices or {value})
+    )
+
+
+def _unquoted(item: Knob, text: str) -> Any:
+    """A text without quotes as the setting takes it; between commas, the parts of a list."""
+    if tuple not in item.types or text in item.limits.choices:
+        return text if str in item.types else _toml(text)
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if item.listed is not str:
+        return [_toml(part) for part in parts]
+    is_one = str in item.types and not item.limits.choices and "," not in text
+    return text if is_one else parts
+
+
+def _toml(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
+        return text
 
 
 _HUGE = 10**18  # longer numbers cannot be meant, and libraries count in 64 bits
@@ -243,13 +286,13 @@ _NAMES = {
     int: "a whole number",
     float: "a number",
     bool: "true or false",
-    tuple: "a list of texts",
 }
 
 
-def _names(allowed: tuple[type, ...]) -> str:
-    shown = [kind for kind in allowed if not (kind is int and float in allowed)]
-    return " or ".join(_NAMES[kind] for kind in shown)
+def _names(item: Knob) -> str:
+    lists = "a list of texts" if item.listed is str else "a list of numbers"
+    shown = [kind for kind in item.types if not (kind is int and float in item.types)]
+    return " or ".join(lists if kind is tuple else _NAMES[kind] for kind in shown)
 
 
 def _quote(value: Any) -> str:

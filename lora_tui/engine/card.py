@@ -8,12 +8,12 @@ from lora_tui.core import locations, text
 from lora_tui.core.preset_files import dumps
 from lora_tui.core.presets import is_demo
 from lora_tui.engine import machine
-from lora_tui.engine.job import Job
+from lora_tui.engine.job import TorchJob
 from lora_tui.engine.models import Loaded
 
 
 def model_card(
-    job: Job, loaded: Loaded, figures: Mapping[str, Any], measured: Sequence[Mapping[str, Any]]
+    job: TorchJob, loaded: Loaded, figures: Mapping[str, Any], measured: Sequence[Mapping[str, Any]]
 ) -> str:
     """The README.md of an adapter, or of a fully trained model."""
     preset = job.preset
@@ -22,7 +22,7 @@ def model_card(
         what = f"{preset.model.name_or_path}, fine-tuned"
     parts = [
         _metadata(job),
-        f"# {what}\n\nTrained by lora-tui (run `{job.run.id}`) on `{preset.data.source}`, "
+        f"# {what}\n\nTrained by lora-tui (run `{job.run.id}`) on {_quoted(preset.data.sources)}, "
         f"{job.progress['step']} of {job.progress['max_steps']} steps.",
         "## Results\n\n" + _results(job, loaded, figures, measured),
         "## Use\n\n" + _use(preset.lora.method, loaded.reference),
@@ -33,15 +33,20 @@ def model_card(
     return "\n\n".join(parts) + "\n"
 
 
-def _metadata(job: Job) -> str:
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _metadata(job: TorchJob) -> str:
     """The YAML block the Hub reads; JSON strings are YAML strings."""
     preset = job.preset
     lines = ["library_name: peft" if preset.lora.method == "lora" else "library_name: transformers"]
     lines.append("pipeline_tag: text-generation")
     if _is_hub_id(preset.model.name_or_path):
         lines.append(f"base_model: {json.dumps(preset.model.name_or_path)}")
-    if _is_hub_id(preset.data.source.partition(":")[0]):
-        lines += ["datasets:", f"- {json.dumps(preset.data.source.partition(':')[0])}"]
+    names = [source.partition(":")[0] for source in preset.data.sources]
+    if on_hub := [name for name in names if _is_hub_id(name)]:
+        lines += ["datasets:", *(f"- {json.dumps(name)}" for name in on_hub)]
     tags = [
         "lora-tui",
         "sft",
@@ -58,7 +63,7 @@ def _is_hub_id(name: str) -> bool:
 
 
 def _results(
-    job: Job, loaded: Loaded, figures: Mapping[str, Any], measured: Sequence[Mapping[str, Any]]
+    job: TorchJob, loaded: Loaded, figures: Mapping[str, Any], measured: Sequence[Mapping[str, Any]]
 ) -> str:
     rows = [
         ("trained parameters", f"{loaded.trainable_parameters:,} of {loaded.total_parameters:,}"),

@@ -4,32 +4,22 @@ import math
 import random
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.presets import Preset
 from lora_tui.core.scoring import Task, load_task
-from lora_tui.engine.formats import BadRow, Layout, Message, Row, detect
-from lora_tui.engine.masking import (
-    Example,
-    Rendered,
-    encode,
-    encode_marked,
-    encode_text,
-    render,
-)
+from lora_tui.engine.formats import Row, Shapes
+from lora_tui.engine.masking import Example
+from lora_tui.engine.reading import Left, Reader
 from lora_tui.engine.sources import Source, open_source
 from lora_tui.engine.templates import ChatTemplate
 
 MOST_HELD_OUT = 512
 LEAST_HELD_OUT = 32
 """Enough to measure a loss to a few hundredths, and to a few thousandths; more only costs time."""
-
-_BATCH = 512
-
-Numbered = tuple[int, Row]
 
 
 @dataclass(slots=True)
@@ -45,7 +35,7 @@ class Part:
     @property
     def rows(self) -> Sequence[Row]:
         """The row behind each example, read when asked for."""
-        return _Selection(self.source, self.numbers)
+        return Selection(self.source, self.numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +44,7 @@ class Data:
 
     train: Part
     held_out: Part
-    layout: Layout
+    shapes: Shapes
     template: ChatTemplate
     task: Task | None
     max_steps: int
@@ -68,32 +58,64 @@ def prepare(preset: Preset, tokenizer: Any) -> Data:
         LoraTuiError: the rows cannot be read, fit no format, or none can be trained on.
     """
     source = open_source(preset.data)
-    layout = detect(source.columns, preset.data)
+    shapes = Shapes(source.columns, preset.data)
     template = ChatTemplate(tokenizer)
-    reader = _Reader(preset, layout, template)
-    train_rows, held_out_rows = _split(source, preset)
-    held_out = reader.read(held_out_rows, None)
-    train = reader.read(train_rows, rows_needed(preset))
+    reader = Reader(preset, shapes, template)
+    train_rows, held_out_rows = split(source, preset)
+    held_out = _read(reader, held_out_rows, None)
+    train = _read(reader, train_rows, rows_needed(preset))
     train.dropped.update(source.broken)
     if not train.examples:
         raise _nothing_left(source, train)
     steps = planned_steps(preset, len(train.examples))
     task = _task(source)
-    report = _report(source, layout, train, held_out, steps)
-    return Data(train, held_out, layout, template, task, steps, report)
+    report = _report(source, shapes, train, held_out, steps)
+    return Data(train, held_out, shapes, template, task, steps, report)
 
 
-def _split(source: Source, preset: Preset) -> tuple[Sequence[Row], Sequence[Row]]:
-    """Training rows and held-out rows; drawn by the seed, not taken from the head of the file."""
+def _read(reader: Reader, rows: Sequence[Row], needed: int | None) -> Part:
+    """Examples from `rows`, in order, until `needed` are found."""
+    part = Part(rows)
+    for item in reader.read(enumerate(rows)):
+        if needed is not None and len(part.examples) >= needed:
+            break
+        part.read = item.number + 1
+        if isinstance(item, Left):
+            part.dropped[item.reason] += 1
+        else:
+            part.examples.append(item.example)
+            part.numbers.append(item.number)
+    return part
+
+
+def split(source: Source, preset: Preset) -> tuple[Sequence[Row], Sequence[Row]]:
+    """Training rows and held-out rows; drawn by the seed, not taken from the head of the file.
+
+    Held-out rows are each once and never trained on, whatever their source's weight.
+    """
     total, needed = len(source.rows), rows_needed(preset)
+    draw = random.Random(preset.training.seed)
     order = list(range(total))
-    random.Random(preset.training.seed).shuffle(order)
-    if source.held_out is not None:
-        sees_all = needed is None or needed >= total
-        rows = source.rows if sees_all else _Selection(source.rows, order)
-        return rows, source.held_out[:MOST_HELD_OUT]
-    share = held_out_share(preset, total)
-    return _Selection(source.rows, order[share:]), _Selection(source.rows, order[:share])
+    draw.shuffle(order)
+    share = 0 if source.held_out is not None else held_out_share(preset, total)
+    held_out = Selection(source.rows, order[:share]) if source.held_out is None else source.held_out
+    numbers: Sequence[int] = order[share:]
+    if any(origin.weight != 1 for origin in source.origins):
+        numbers = _weighted(source, numbers, draw)
+    elif source.held_out is not None and (needed is None or needed >= total):
+        numbers = range(total)
+    return Selection(source.rows, numbers), held_out[:MOST_HELD_OUT]
+
+
+def _weighted(source: Source, numbers: Sequence[int], draw: random.Random) -> list[int]:
+    """The numbers of each source as often as its weight says, in a random order."""
+    found: list[int] = []
+    for origin in source.origins:
+        own = [number for number in numbers if 0 <= number - origin.first < origin.rows]
+        whole, part = divmod(origin.weight, 1)
+        found += own * int(whole) + own[: round(part * len(own))]
+    draw.shuffle(found)
+    return found
 
 
 def held_out_share(preset: Preset, total: int) -> int:
@@ -134,7 +156,7 @@ def _task(source: Source) -> Task | None:
     return task
 
 
-class _Selection(Sequence[Row]):
+class Selection(Sequence[Row]):
     """Rows picked by index and read only when asked for: a Hub set may have millions."""
 
     def __init__(self, rows: Sequence[Row], indices: Sequence[int]) -> None:
@@ -172,71 +194,9 @@ def planned_steps(preset: Preset, examples: int) -> int:
     )
 
 
-class _Reader:
-    """Turns rows into examples, a batch at a time, and counts what it leaves out."""
-
-    def __init__(self, preset: Preset, layout: Layout, template: ChatTemplate) -> None:
-        self._longest = preset.model.max_seq_length
-        self._train_on = preset.data.train_on
-        self._layout, self._template = layout, template
-
-    def read(self, rows: Sequence[Row], needed: int | None) -> Part:
-        """Examples from `rows`, in order, until `needed` are found."""
-        part = Part(rows)
-        while part.read < len(rows):
-            wanted = _BATCH if needed is None else min(_BATCH, needed - len(part.examples))
-            if wanted <= 0:
-                break
-            batch = list(enumerate(rows[part.read : part.read + wanted], part.read))
-            part.read += len(batch)
-            for number, example in self._examples(batch, part.dropped):
-                part.examples.append(example)
-                part.numbers.append(number)
-        return part
-
-    def _examples(
-        self, rows: Sequence[Numbered], dropped: Counter[str]
-    ) -> Iterator[tuple[int, Example]]:
-        for number, example in self._encoded(rows, dropped):
-            if example.trained:
-                yield number, example
-            else:
-                cut = f"its answer begins after model.max_seq_length = {self._longest}"
-                dropped[cut if example.truncated else "no token to train"] += 1
-
-    def _encoded(
-        self, rows: Sequence[Numbered], dropped: Counter[str]
-    ) -> Iterator[tuple[int, Example]]:
-        texts: list[tuple[int, str]] = []
-        rendered: list[tuple[int, Rendered]] = []
-        for number, row in rows:
-            try:
-                content = self._layout.read(row)
-                if isinstance(content, str):
-                    texts.append((number, content))
-                elif self._template.has_markers:
-                    yield number, self._marked(content)
-                else:
-                    rendered += [(number, item) for item in render(self._template, content)]
-            except BadRow as reason:
-                dropped[str(reason)] += 1
-        tokenizer = self._template.tokenizer
-        if texts:
-            examples = encode_text(tokenizer, [text for _, text in texts], self._longest)
-            yield from zip((number for number, _ in texts), examples, strict=True)
-        if rendered:
-            examples = encode(
-                tokenizer, [item for _, item in rendered], self._longest, train_on=self._train_on
-            )
-            yield from zip((number for number, _ in rendered), examples, strict=True)
-
-    def _marked(self, messages: list[Message]) -> Example:
-        return encode_marked(self._template, messages, self._longest, train_on=self._train_on)
-
-
 def prompt_of(data: Data, row: Row) -> tuple[str, list[int]] | None:
     """A row's question as a person reads it, and as token ids that end where the answer begins."""
-    content = data.layout.read(row)
+    content = data.shapes.read(row)
     if isinstance(content, str):
         return None
     messages = data.template.fitted(content)[:-1]
@@ -257,7 +217,7 @@ def _nothing_left(source: Source, train: Part) -> LoraTuiError:
 
 
 def _report(
-    source: Source, layout: Layout, train: Part, held_out: Part, steps: int
+    source: Source, shapes: Shapes, train: Part, held_out: Part, steps: int
 ) -> dict[str, Any]:
     """The `data` event: what was found, what is used, what was left out and why."""
     tokens = sum(len(example.input_ids) for example in train.examples)
@@ -266,8 +226,8 @@ def _report(
     extra = len(source.held_out or ()) if source.held_out is not None else 0
     return {
         "source": source.name,
-        "format": layout.format,
-        "columns": dict(layout.columns),
+        "format": shapes.main.format,
+        "columns": dict(shapes.main.columns),
         "fingerprint": source.fingerprint,
         "rows": len(source.rows) + sum(source.broken.values()) + extra,
         "read": train.read + held_out.read + sum(source.broken.values()),

@@ -66,5 +66,5 @@ def usable_cores() -> int:
 
 def needs_hub(preset: Preset) -> bool:
     """Whether the model or the data is neither built in nor a path on this machine."""
-    names = (preset.model.name_or_path, preset.data.source)
+    names = (preset.model.name_or_path, *preset.data.sources)
     return not all(is_demo(name) or Path(name).expanduser().exists() for name in names)

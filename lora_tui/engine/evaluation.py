@@ -10,7 +10,7 @@ from lora_tui.core.events import Event
 from lora_tui.core.scoring import score
 from lora_tui.engine.data import Data, prompt_of
 from lora_tui.engine.generation import answer
-from lora_tui.engine.job import Job
+from lora_tui.engine.job import TorchJob
 from lora_tui.engine.stopping import StopRequested
 
 SAMPLE_TOKENS = 48
@@ -21,7 +21,7 @@ _BATCH = 64
 class Evaluation:
     """Measures on the held-out rows."""
 
-    def __init__(self, job: Job, trainer: Any, data: Data) -> None:
+    def __init__(self, job: TorchJob, trainer: Any, data: Data) -> None:
         """Measure `trainer`'s model on `data`'s held-out part."""
         self.job, self.trainer, self.data = job, trainer, data
 

@@ -8,7 +8,8 @@ from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.presets import DataSettings
 
 Row = Mapping[str, Any]
-Message = dict[str, str]
+Message = dict[str, Any]
+"""`role` and `content`; an answer that calls tools has `tool_calls` too."""
 
 # Per format, what a role's column may be called; the first that is there counts.
 _COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -27,7 +28,14 @@ _COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
     "text": {"text": ("text",)},
 }
 _OPTIONAL = {"context": ("context",), "system": ("system", "system_prompt")}
-_SPEAKERS = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"}
+# What others call the roles: ShareGPT, OpenAssistant, Gemini, LLaMA-Factory, Llama's own tools.
+_SPEAKERS = {
+    **dict.fromkeys(("human", "prompter", "instruction", "question"), "user"),
+    **dict.fromkeys(
+        ("gpt", "chatgpt", "bot", "ai", "model", "answer", "function_call"), "assistant"
+    ),
+    **dict.fromkeys(("function", "observation", "ipython", "function_response"), "tool"),
+}
 
 
 class BadRow(ValueError):
@@ -162,18 +170,60 @@ def _conversation(turns: Any) -> list[Message]:
         raise BadRow("no answer")
     messages = messages[: answers[-1] + 1]
     for message in messages:
-        if not message["content"].strip() and message["role"] != "system":
+        is_empty = not message["content"].strip() and not message.get("tool_calls")
+        if is_empty and message["role"] not in {"system", "tool"}:
             raise BadRow("empty answer" if message["role"] == "assistant" else "empty prompt")
     return messages
 
 
 def _message(turn: Mapping[str, Any]) -> Message:
-    role = turn.get("role", turn.get("from"))
-    content = turn.get("content", turn.get("value"))
+    role = _first(turn, "role", "from", "speaker")
+    content = _first(turn, "content", "value", "text")
+    calls = turn.get("tool_calls")
     if isinstance(content, list):  # the multimodal spelling: text is what a text model can read
         if not all(isinstance(part, Mapping) and part.get("type") == "text" for part in content):
             raise BadRow("content that is not text")
         content = "".join(str(part.get("text", "")) for part in content)
+    if content is None and calls:
+        content = ""
     if not isinstance(role, str) or not isinstance(content, str):
         raise BadRow("a turn without role or content")
-    return {"role": _SPEAKERS.get(role, role), "content": _whole(content)}
+    spoken = role.strip().lower()
+    message: Message = {"role": _SPEAKERS.get(spoken, spoken), "content": _whole(content)}
+    return {**message, "tool_calls": calls} if calls else message
+
+
+def _first(turn: Mapping[str, Any], *names: str) -> Any:
+    return next((turn[name] for name in names if turn.get(name) is not None), None)
+
+
+class Shapes:
+    """The layout of every row of a data set: mostly one, but files may mix them."""
+
+    def __init__(self, columns: Iterable[str], settings: DataSettings) -> None:
+        """Find the layout of most rows, from all `columns` there are.
+
+        Raises:
+            LoraTuiError: the columns fit no format, or not the one the preset names.
+        """
+        self._settings = settings
+        self.main = detect(columns, settings)
+        self._known: dict[tuple[str, ...], Layout] = {}
+
+    def of(self, row: Row) -> Layout:
+        """The row's own layout; that of most rows where its columns alone fit none."""
+        columns = tuple(row)
+        if columns not in self._known:
+            try:
+                self._known[columns] = detect(columns, self._settings)
+            except LoraTuiError:
+                self._known[columns] = self.main
+        return self._known[columns]
+
+    def read(self, row: Row) -> list[Message] | str:
+        """The row as a conversation, or as a text.
+
+        Raises:
+            BadRow: something is missing, empty or not text.
+        """
+        return self.of(row).read(row)

@@ -22,14 +22,12 @@ _TRACE_LINES = 12
 _RESERVED = 1 << 16
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Job:
     """One engine process at work in one run directory."""
 
     run: Run
     preset: Preset
-    platform: Platform
-    torch: Any
     stop: Stopping
     progress: dict[str, Any] = field(default_factory=dict)
 
@@ -46,20 +44,23 @@ class Job:
         """Say something the user should know."""
         self.emit("warning", text=text)
 
+
+@dataclass(slots=True, kw_only=True)
+class TorchJob(Job):
+    """A job that computes."""
+
+    platform: Platform
+    torch: Any
+
     def peak_memory(self) -> int:
         """The most memory taken so far."""
         return machine.peak_memory(self.torch, self.platform.device)
 
 
-def execute(
-    folder: Path, work: Callable[[Job], None], started: Callable[[Run], dict[str, Any]]
-) -> int:
+def execute(folder: Path, work: Callable[[Job], None]) -> int:
     """Do `work` in a run directory and return the process's exit code.
 
-    Args:
-        folder: The run directory.
-        work: What to do once the libraries are imported; writes `finished` or `stopped` itself.
-        started: More fields for the `started` event.
+    `work` writes the `finished` or `stopped` event itself.
     """
     os.umask(0o077)  # everything in a run directory is the user's alone
     run = Run(folder.absolute())
@@ -73,8 +74,9 @@ def execute(
     try:
         stop.listen()
         _reserve(run).write_bytes(bytes(_RESERVED))
-        job = _prepare(run, stop, progress, started)
-        work(job)
+        preset = preset_files.load(run.preset)
+        environment.prepare(preset)
+        work(Job(run=run, preset=preset, stop=stop, progress=progress))
     except StopRequested:
         events.append(run.events, "stopped", **progress)
     except BaseException as error:
@@ -91,17 +93,28 @@ def _reserve(run: Run) -> Path:
     return run.path / ".reserve"
 
 
-def _prepare(
-    run: Run, stop: Stopping, progress: dict[str, Any], started: Callable[[Run], dict[str, Any]]
-) -> Job:
-    """Import what the preset needs, in order, and say that the run has started."""
-    preset = preset_files.load(run.preset)
-    environment.prepare(preset)
+def with_torch(job: Job, **facts: Any) -> TorchJob:
+    """Import what the preset needs to compute, in order, and say that the run has started.
+
+    Args:
+        job: What was begun.
+        facts: More fields for the `started` event.
+
+    Raises:
+        LoraTuiError: the preset asks for something that is not there.
+    """
     import torch
 
     torch.set_num_threads(max(1, int(os.environ["OMP_NUM_THREADS"].split(",")[0])))
-    chosen = backends.choose_platform(preset, torch)
-    job = Job(run, preset, chosen, torch, stop, progress)
+    chosen = backends.choose_platform(job.preset, torch)
+    started = TorchJob(
+        run=job.run,
+        preset=job.preset,
+        stop=job.stop,
+        progress=job.progress,
+        platform=chosen,
+        torch=torch,
+    )
     job.emit(
         "started",
         pid=os.getpid(),
@@ -110,10 +123,10 @@ def _prepare(
         device=machine.device_name(torch, chosen.device),
         device_memory_bytes=machine.total_memory(torch, chosen.device),
         versions=machine.versions(),
-        **started(run),
+        **facts,
     )
     backends.import_backend(chosen)
-    return job
+    return started
 
 
 def _report_failure(run: Run, error: BaseException, progress: dict[str, Any]) -> None:

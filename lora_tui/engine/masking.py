@@ -1,10 +1,11 @@
-"""Rows as token ids with labels: which tokens are trained is proven, row by row.
+"""Rows as token ids and the spans of them that are trained: proven, row by row.
 
 The text of a conversation up to an answer has to be a prefix of the text with the answer; what the
 answer adds, up to and including its end-of-turn token, is trained. Text is tokenised once, and its
 character spans become token spans by offsets.
 """
 
+import json
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,48 +18,88 @@ IGNORED = -100
 """The label of a token that does not count, as every library here writes it."""
 
 Span = tuple[int, int]
+Spans = tuple[Span, ...]
 Tokens: TypeAlias = "array[int]"  # not subscriptable when run before Python 3.12
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A text and the spans of its characters that are trained."""
+    """A text and the spans of its characters that are trained.
+
+    `is_plain` text is no conversation: the tokenizer's own first token goes before it, and the
+    end-of-text token behind.
+    """
 
     text: str
-    spans: tuple[Span, ...]
+    spans: Spans
+    is_plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One training row: compact arrays, since a data set holds hundreds of millions of tokens."""
+    """One training row, compact: a data set holds hundreds of millions of tokens.
+
+    `spans` are the trained tokens; `length` counts the tokens, and `lost` the trained ones cut off.
+    """
 
     input_ids: Tokens
-    labels: Tokens
-    truncated: bool = False
+    spans: Spans
+    length: int
+    lost: int = 0
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the row was longer than it may be."""
+        return self.length > len(self.input_ids)
 
     @property
     def trained(self) -> int:
         """How many tokens count."""
-        return len(self.labels) - self.labels.count(IGNORED)
+        return _size(self.spans)
+
+    @property
+    def labels(self) -> Tokens:
+        """The token to predict at each place, `IGNORED` where none counts."""
+        labels = array("i", [IGNORED]) * len(self.input_ids)
+        for start, end in self.spans:
+            labels[start:end] = self.input_ids[start:end]
+        return labels
 
 
-def render(template: ChatTemplate, messages: list[Message]) -> list[Rendered]:
+def render(template: ChatTemplate, messages: list[Message], train_on: str) -> list[Rendered]:
     """The conversation as text with its trained spans; several texts when the template rewrites.
+
+    Args:
+        template: How a conversation becomes text.
+        messages: The conversation, which ends with an answer.
+        train_on: `assistant` for every answer, `last` for the last, `all` for every token.
 
     Raises:
         BadRow: the template refuses it, or hides where an answer is.
     """
     messages = template.fitted(messages)
+    if train_on == "all":
+        text = template.render(messages)
+        return [Rendered(text, ((0, len(text)),))]
+    if template.has_markers and train_on == "assistant":
+        return [Rendered(*template.render_marked(messages))]
     answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
     answers = [index for index in answers if index]  # nothing was asked before the first message
     if not answers:
         raise BadRow("an answer to nothing")
+    if train_on == "last":
+        return [_turn(template, messages, answers[-1])]
     turns = [_turn(template, messages, index) for index in answers]
     whole = turns[-1].text
     if all(whole.startswith(turn.text[: turn.spans[0][1]]) for turn in turns):
         return [Rendered(whole, tuple(turn.spans[0] for turn in turns))]
     template.note_rewriting()
     return turns
+
+
+def render_plain(text: str) -> Rendered:
+    """A text that is no conversation: all of it counts."""
+    return Rendered(text, ((0, len(text)),), is_plain=True)
 
 
 def _turn(template: ChatTemplate, messages: Sequence[Message], index: int) -> Rendered:
@@ -73,9 +114,29 @@ def _turn(template: ChatTemplate, messages: Sequence[Message], index: int) -> Re
         if start < len(template.render(messages[:index]).rstrip()):
             raise BadRow("the chat template changes what came before an answer")
     end = len(text.rstrip())
-    if messages[index]["content"].strip() not in text[start:end]:
+    answer = text[start:end]
+    if messages[index]["content"].strip() not in answer:
         raise BadRow("the chat template does not show the answer as it is")
+    if not all(name in answer for name in _called(messages[index])):
+        raise BadRow("the chat template does not show which tool is called")
+    said = (message["content"].strip() for message in messages[:index] if message["role"] == "tool")
+    if not all(words in before or json.dumps(words)[1:-1] in before for words in said):
+        raise BadRow("the chat template does not show what tools answer")
     return Rendered(text, ((start, end),))
+
+
+def _called(message: Message) -> list[str]:
+    """The names of the tools that an answer calls.
+
+    Raises:
+        BadRow: the calls are not in the usual form, `[{"function": {"name": ...}}]`.
+    """
+    try:
+        return [
+            str((call.get("function") or call)["name"]) for call in message.get("tool_calls", ())
+        ]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise BadRow("a tool call without a name") from error
 
 
 def _shared(one: str, other: str) -> int:
@@ -84,30 +145,49 @@ def _shared(one: str, other: str) -> int:
     return next((index for index, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
-def encode(
-    tokenizer: Any, rendered: Sequence[Rendered], longest: int, *, train_on: str
-) -> list[Example]:
-    """Tokenise texts, each once, and label the tokens that begin inside a trained span."""
-    encodings = tokenizer([item.text for item in rendered], add_special_tokens=False).encodings
-    return [
-        _labelled(
-            encoding.ids,
-            [True] * len(encoding.ids)
-            if train_on == "all"
-            else _inside(encoding, len(encoding.ids), item.spans),
-            longest,
-        )
-        for item, encoding in zip(rendered, encodings, strict=True)
-    ]
+def tokenise(tokenizer: Any, rendered: Sequence[Rendered]) -> list[Any]:
+    """Each text's `tokenizers.Encoding`: ids, and where each token lies in the text."""
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()  # whoever used the tokenizer before may have left it cutting
+    backend.no_padding()
+    found: list[Any] = [None] * len(rendered)
+    for is_plain in (False, True):
+        places = [at for at, item in enumerate(rendered) if item.is_plain == is_plain]
+        texts = [rendered[at].text for at in places]
+        encodings = backend.encode_batch(texts, add_special_tokens=is_plain) if texts else []
+        for at, encoding in zip(places, encodings, strict=True):
+            found[at] = encoding
+    return found
 
 
-def _inside(encoding: Any, length: int, spans: Sequence[Span]) -> list[bool]:
-    """For each of `length` tokens, whether its first character lies in a span.
+def label(rendered: Rendered, encoding: Any, longest: int, end: int | None) -> Example:
+    """The row cut to `longest` tokens, with the tokens that begin inside a trained span.
+
+    A plain text is closed with the token `end`, where the tokenizer did not.
+    """
+    ids = encoding.ids
+    if rendered.is_plain:
+        ids = ids if end is None or ids[-1:] == [end] else [*ids, end]
+        spans: Spans = ((0, len(ids)),)
+    else:
+        spans = _inside(encoding, len(ids), rendered.spans)
+    # Nothing precedes the first token: it is never predicted.
+    spans = tuple((max(start, 1), stop) for start, stop in spans if stop > 1)
+    kept = tuple((start, min(stop, longest)) for start, stop in spans if start < longest)
+    return Example(array("i", ids[:longest]), kept, len(ids), _size(spans) - _size(kept))
+
+
+def _size(spans: Spans) -> int:
+    return sum(end - start for start, end in spans)
+
+
+def _inside(encoding: Any, length: int, spans: Spans) -> Spans:
+    """The runs of tokens whose first character lies in a span.
 
     Asked of the tokenizer only where a span begins and ends: a row has hundreds of tokens, and few
     answers.
     """
-    flags = [False] * length
+    found = []
     for start, end in spans:
         first = _token_at(encoding, range(start, end))
         last = _token_at(encoding, range(end - 1, start - 1, -1))
@@ -116,8 +196,9 @@ def _inside(encoding: Any, length: int, spans: Sequence[Span]) -> list[bool]:
         first += encoding.token_to_chars(first)[0] < start  # one that begins before the span
         while last + 1 < length and _begins_before(encoding, last + 1, end):
             last += 1  # one character may be several tokens
-        flags[first : last + 1] = [True] * (last + 1 - first)
-    return flags
+        if first <= last:
+            found.append((first, last + 1))
+    return tuple(found)
 
 
 def _token_at(encoding: Any, characters: Iterable[int]) -> int | None:
@@ -129,37 +210,3 @@ def _token_at(encoding: Any, characters: Iterable[int]) -> int | None:
 def _begins_before(encoding: Any, token: int, end: int) -> bool:
     place = encoding.token_to_chars(token)
     return place is not None and place[0] < end
-
-
-def encode_marked(
-    template: ChatTemplate, messages: list[Message], longest: int, *, train_on: str
-) -> Example:
-    """A conversation by the template's own markers.
-
-    Raises:
-        BadRow: the template refuses it.
-    """
-    ids, mask = template.render_marked(template.fitted(messages))
-    special = set(template.tokenizer.all_special_ids)
-    ends = [index for index in range(1, len(ids)) if mask[index - 1] and not mask[index]]
-    if train_on == "assistant" and any(ids[index] in special for index in ends):
-        template.note_untrained_end()
-    return _labelled(ids, [train_on == "all" or bool(flag) for flag in mask], longest)
-
-
-def encode_text(tokenizer: Any, texts: Sequence[str], longest: int) -> list[Example]:
-    """Plain texts: every token counts, and an end-of-text token closes each."""
-    end = tokenizer.eos_token_id
-    examples = []
-    for ids in tokenizer(list(texts))["input_ids"]:
-        closed = ids if end is None or ids[-1:] == [end] else [*ids, end]
-        examples.append(_labelled(closed, [True] * len(closed), longest))
-    return examples
-
-
-def _labelled(ids: Sequence[int], trained: Sequence[bool], longest: int) -> Example:
-    labels = [token if flag else IGNORED for token, flag in zip(ids, trained, strict=True)]
-    labels[:1] = [IGNORED] * len(
-        labels[:1]
-    )  # nothing precedes the first token: it is never predicted
-    return Example(array("i", ids[:longest]), array("i", labels[:longest]), len(ids) > longest)

@@ -9,7 +9,7 @@ from transformers.trainer_callback import ExportableState
 from lora_tui.engine import checkpoints
 from lora_tui.engine.data import Data
 from lora_tui.engine.divergence import Diverged, DivergenceGuard
-from lora_tui.engine.job import Job
+from lora_tui.engine.job import TorchJob
 
 
 class Report(TrainerCallback, ExportableState):
@@ -18,7 +18,7 @@ class Report(TrainerCallback, ExportableState):
     Its counts go into every checkpoint (`state`), so that a resumed run counts on.
     """
 
-    def __init__(self, job: Job, data: Data) -> None:
+    def __init__(self, job: TorchJob, data: Data) -> None:
         """Begin at step 0; `attach` follows once there is a trainer."""
         self.job, self.data = job, data
         self.was_stopped = False

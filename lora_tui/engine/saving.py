@@ -10,7 +10,7 @@ from lora_tui.core.files import write_atomically
 from lora_tui.core.platforms import CHANGES_BASE
 from lora_tui.engine import checkpoints
 from lora_tui.engine.card import model_card
-from lora_tui.engine.job import Job
+from lora_tui.engine.job import TorchJob
 from lora_tui.engine.models import Loaded
 from lora_tui.engine.trainer import check_weights
 
@@ -18,7 +18,7 @@ from lora_tui.engine.trainer import check_weights
 class Result:
     """What a run leaves: `adapter/` as PEFT writes it, or `model/` after full fine-tuning."""
 
-    def __init__(self, job: Job, loaded: Loaded, trainer: Any, tokenizer: Any) -> None:
+    def __init__(self, job: TorchJob, loaded: Loaded, trainer: Any, tokenizer: Any) -> None:
         """Nothing is written yet."""
         self.job, self.loaded, self.trainer, self.tokenizer = job, loaded, trainer, tokenizer
         self.is_adapter = job.preset.lora.method == "lora"

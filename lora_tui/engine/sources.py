@@ -1,9 +1,11 @@
-"""Where rows come from: a file, a folder of files, a built-in set, or the Hub."""
+"""Where rows come from: a file, a folder of files, a built-in set, the Hub, or several of these."""
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from lora_tui.core import locations
 from lora_tui.core.errors import LoraTuiError
@@ -14,6 +16,16 @@ from lora_tui.engine.readers import Broken, Row
 from lora_tui.engine.rows import Rows
 
 _DEMOS = {"demo": "demo-json", "demo-pirate": "demo-pirate"}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One of the sources: its rows are `first` to `first + rows` of all, each counted `weight`."""
+
+    name: str
+    first: int
+    rows: int
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +44,66 @@ class Source:
     broken: Mapping[str, int] = field(default_factory=dict)
     named: tuple[Broken, ...] = ()
     fingerprint: str = ""
+    origins: tuple[Origin, ...] = ()
+
+    def place(self, number: int) -> str:
+        """Where row `number` (from 0) is, in words."""
+        if len(self.origins) < 2:
+            return f"row {number + 1:,}"
+        firsts = [origin.first for origin in self.origins]
+        origin = self.origins[bisect_right(firsts, number) - 1]
+        return f"{Path(origin.name).name} row {number - origin.first + 1:,}"
+
+
+class Joined(Sequence[Row]):
+    """The rows of several sources, one after the other."""
+
+    def __init__(self, parts: Sequence[Sequence[Row]]) -> None:
+        self._parts = parts
+        self._firsts = [sum(map(len, parts[:at])) for at in range(len(parts) + 1)]
+
+    def __len__(self) -> int:
+        return self._firsts[-1]
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        number = range(len(self))[index]
+        part = bisect_right(self._firsts, number) - 1
+        return self._parts[part][number - self._firsts[part]]
 
 
 def open_source(settings: DataSettings) -> Source:
-    """The rows a preset names.
+    """The rows a preset names, of one source or of several.
+
+    Held-out rows that come separately are taken only if every source brings some.
 
     Raises:
         LoraTuiError: they are not there or cannot be read.
     """
-    name = settings.source
+    opened = [_open(name, settings.split) for name in settings.sources]
+    weights = settings.weights or (1.0,) * len(opened)
+    firsts = [sum(len(one.rows) for one in opened[:at]) for at in range(len(opened))]
+    origins = tuple(
+        Origin(one.name, first, len(one.rows), weight)
+        for one, first, weight in zip(opened, firsts, weights, strict=True)
+    )
+    if len(opened) == 1:
+        return replace(opened[0], origins=origins)
+    held_out = [one.held_out for one in opened if one.held_out is not None]
+    return Source(
+        name=", ".join(one.name for one in opened),
+        columns=tuple(dict.fromkeys(column for one in opened for column in one.columns)),
+        rows=Joined([one.rows for one in opened]),
+        held_out=Joined(held_out) if len(held_out) == len(opened) else None,
+        broken=sum((Counter(one.broken) for one in opened), Counter()),
+        named=tuple(place for one in opened for place in one.named),
+        fingerprint="-".join(one.fingerprint for one in opened),
+        origins=origins,
+    )
+
+
+def _open(name: str, split: str) -> Source:
     path = locations.assets_folder() / _DEMOS[name] if name in _DEMOS else Path(name).expanduser()
     if path.is_dir():
         return _open_folder(name, path)
@@ -50,7 +113,7 @@ def open_source(settings: DataSettings) -> Source:
         raise LoraTuiError(
             f"There is no data at {path}.", "Correct data.source: a file, a folder or a Hub id."
         )
-    return _open_hub(name, settings.split)
+    return _open_hub(name, split)
 
 
 def _open_folder(name: str, folder: Path) -> Source:

@@ -1,7 +1,8 @@
 """The chat template: how a conversation becomes text, and what to do when a model has none."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from jinja2 import TemplateError
@@ -58,28 +59,31 @@ class ChatTemplate:
         Raises:
             BadRow: the template refuses the conversation.
         """
-        try:
+        with _refusals():
             return str(self._apply(messages, add_generation_prompt=prompt))
-        except (TemplateError, ValueError, TypeError, KeyError) as error:
-            raise BadRow(
-                f"the chat template refuses it: {str(error) or type(error).__name__}"
-            ) from error
 
-    def render_marked(self, messages: Sequence[Message]) -> tuple[list[int], list[int]]:
-        """Token ids, and 1 where the template's own markers say that the assistant speaks.
+    def render_marked(self, messages: Sequence[Message]) -> tuple[str, tuple[tuple[int, int], ...]]:
+        """The conversation as text, and the characters that the template's markers say are answers.
 
         Raises:
             BadRow: the template refuses the conversation.
         """
-        try:
-            encoded = self._apply(
-                messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        with _refusals():
+            texts, spans = render_jinja_template(
+                [list(messages)],
+                chat_template=self.tokenizer.get_chat_template(),
+                return_assistant_tokens_mask=True,
+                **self.tokenizer.special_tokens_map,
             )
-        except (TemplateError, ValueError, TypeError, KeyError) as error:
-            raise BadRow(
-                f"the chat template refuses it: {str(error) or type(error).__name__}"
-            ) from error
-        return list(encoded["input_ids"]), list(encoded["assistant_masks"])
+        special = tuple(self.tokenizer.all_special_tokens)
+        if any(texts[0].startswith(special, end) for _, end in spans[0]):
+            self._say(
+                "The chat template's own markers leave the end-of-turn token out of what is "
+                "trained: the model may not learn to stop."
+            )
+        return texts[0], tuple((start, end) for start, end in spans[0])
 
     def fitted(self, messages: list[Message]) -> list[Message]:
         """The conversation as the template takes it.
@@ -108,9 +112,13 @@ class ChatTemplate:
             "is trained as a row of its own, exactly as the model will see it."
         )
 
-    def note_untrained_end(self) -> None:
-        """Say that the template's markers leave the end of the turn out."""
-        self._say(
-            "The chat template's own markers leave the end-of-turn token out of what is trained: "
-            "the model may not learn to stop."
-        )
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What a template says against a conversation, as the reason why it is left out."""
+    try:
+        yield
+    except (TemplateError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BadRow(
+            f"the chat template refuses it: {str(error) or type(error).__name__}"
+        ) from error

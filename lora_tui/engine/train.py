@@ -7,31 +7,27 @@ from typing import Any
 
 from lora_tui.core import runs
 from lora_tui.core.errors import LoraTuiError
-from lora_tui.core.runs import Run
 from lora_tui.engine import checkpoints, data, job, machine
-from lora_tui.engine.job import Job
+from lora_tui.engine.job import Job, TorchJob, with_torch
 from lora_tui.engine.stopping import StopRequested
 
 
 def main(folder: Path, *, resume: bool) -> int:
     """Train in a run directory; the exit code is 0 for finished and stopped, 1 for failed."""
-    checkpoint: tuple[int, Path] | None = None
 
-    def started(run: Run) -> dict[str, Any]:
-        nonlocal checkpoint
-        checkpoint = checkpoints.last_complete(run) if resume else None
-        return {"resumed_from": checkpoint[0]} if checkpoint else {}
-
-    def work(current: Job) -> None:
+    def work(begun: Job) -> None:
+        checkpoint = checkpoints.last_complete(begun.run) if resume else None
+        facts = {"resumed_from": checkpoint[0]} if checkpoint else {}
+        current = with_torch(begun, **facts)
         checkpoints.discard_broken(current.run)
         if resume and not checkpoint:
             current.warn("There is no complete checkpoint to resume from, so the run begins again.")
         train(current, checkpoint)
 
-    return job.execute(folder, work, started)
+    return job.execute(folder, work)
 
 
-def train(job: Job, checkpoint: tuple[int, Path] | None) -> None:
+def train(job: TorchJob, checkpoint: tuple[int, Path] | None) -> None:
     """Load, prepare, measure, fit, save, measure again."""
     from lora_tui.engine import models
     from lora_tui.engine.evaluation import Evaluation
@@ -111,7 +107,7 @@ def _refuse_other_data(job: Job, rows: data.Data) -> None:
         )
 
 
-def _tell_about(job: Job, loaded: Any, rows: data.Data) -> None:
+def _tell_about(job: TorchJob, loaded: Any, rows: data.Data) -> None:
     """The `model` event, and what is odd about model or data."""
     from lora_tui.engine import models
 

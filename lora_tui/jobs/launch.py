@@ -128,15 +128,20 @@ def located(preset: Preset) -> Preset:
     Raises:
         LoraTuiError: a path it names does not exist.
     """
-    changes = {}
-    for key, value in (
-        ("model.name_or_path", preset.model.name_or_path),
-        ("data.source", preset.data.source),
-    ):
-        if is_demo(value):
-            continue
-        if path := local_path(value):
-            changes[key] = str(path)
-        elif not is_hub_id(value.partition(":")[0] if key == "data.source" else value):
-            raise BadInput(f'{key}: there is no "{value}".', "Correct the path in the preset.")
-    return changed(preset, changes) if changes else preset
+    name, source = preset.model.name_or_path, preset.data.source
+    sources = [_located("data.source", item) for item in preset.data.sources]
+    changes = {
+        "model.name_or_path": _located("model.name_or_path", name),
+        "data.source": sources[0] if isinstance(source, str) else sources,
+    }
+    return changed(preset, changes)
+
+
+def _located(key: str, name: str) -> str:
+    if is_demo(name):
+        return name
+    if path := local_path(name):
+        return str(path)
+    if not is_hub_id(name.partition(":")[0] if key == "data.source" else name):
+        raise BadInput(f'{key}: there is no "{name}".', "Correct the path in the preset.")
+    return name

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lora_tui.core.presets import TABLES, LoraSettings, TrainingSettings, all_knobs
+from lora_tui.core.presets import TABLES, DataSettings, LoraSettings, TrainingSettings, all_knobs
 from lora_tui.core.settings import SettingsError, fits, knobs_of, parse, problems_in
 
 KNOBS = {item.key: item for item in all_knobs()}
@@ -20,21 +20,30 @@ def test_every_problem_is_reported_at_once_with_its_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "allowed", "expected"),
+    ("value", "key", "expected"),
     [
-        (0, (float,), True),
-        (True, (float,), False),
-        (True, (int,), False),
-        (1.5, (int,), False),
-        (["a"], (str, tuple), True),
-        ([1], (str, tuple), False),
-        ("a", (bool, str), True),
+        (0, "training.learning_rate", True),
+        (True, "training.learning_rate", False),
+        (True, "lora.r", False),
+        (1.5, "lora.r", False),
+        (["a"], "lora.target_modules", True),
+        ([1], "lora.target_modules", False),
+        ("a", "lora.init_lora_weights", True),
+        ([1, 0.5], "data.weights", True),
+        (["a"], "data.weights", False),
+        ([True], "data.weights", False),
+        (0.5, "data.weights", False),
     ],
 )
-def test_which_toml_values_fit_which_types(
-    value: object, allowed: tuple[type, ...], expected: bool
-) -> None:
-    assert fits(value, allowed) is expected
+def test_which_toml_values_fit_which_settings(value: object, key: str, expected: bool) -> None:
+    assert fits(value, KNOBS[key]) is expected
+
+
+def test_each_number_of_a_list_is_held_to_the_range() -> None:
+    found = problems_in(DataSettings, {"weights": [1, 0.0]}, "data")
+    assert [str(problem) for problem in found] == [
+        "data.weights: 0.0 is out of range: above 0, at most 100"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -48,6 +57,13 @@ def test_which_toml_values_fit_which_types(
         ("lora.target_modules", "q_proj, v_proj", ["q_proj", "v_proj"]),
         ("lora.target_modules", "all-linear", "all-linear"),
         ("lora.target_modules", '["q_proj"]', ["q_proj"]),
+        ("lora.target_modules", "q_proj", ["q_proj"]),
+        ("data.source", "rows.jsonl", "rows.jsonl"),
+        ("data.source", '"one, two.jsonl"', "one, two.jsonl"),
+        ("data.source", "one.jsonl, two.jsonl", ["one.jsonl", "two.jsonl"]),
+        ("data.source", "one.jsonl,", ["one.jsonl"]),
+        ("data.weights", "1, 0.5", [1, 0.5]),
+        ("data.weights", "2", [2]),
         ("lora.init_lora_weights", "true", True),
         ("lora.init_lora_weights", "pissa", "pissa"),
         (

@@ -77,7 +77,18 @@ def test_local_paths_become_absolute_and_missing_ones_are_named(
         with pytest.raises(LoraTuiError, match=missing.partition("=")[0]):
             launch.located(with_settings(Preset(), [missing]))
     hub = with_settings(Preset(), ["model.name_or_path=HuggingFaceTB/SmolLM2-135M"])
-    assert launch.located(hub) is hub and launch.located(Preset()) == Preset()
+    assert launch.located(hub) == hub and launch.located(Preset()) == Preset()
+
+
+def test_each_of_several_sources_is_located(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    monkeypatch.chdir(tmp_path)
+    placed = launch.located(with_settings(Preset(), ["data.source=rows.jsonl, demo"]))
+    assert placed.data.source == (str(tmp_path / "rows.jsonl"), "demo")
+    with pytest.raises(LoraTuiError, match=r"gone\.jsonl"):
+        launch.located(with_settings(Preset(), ["data.source=rows.jsonl, gone.jsonl"]))
 
 
 def test_a_run_directory_holds_the_preset_that_runs() -> None:
@@ -137,7 +148,7 @@ def test_a_launch_that_fails_says_why_and_leaves_no_run(monkeypatch: pytest.Monk
 def test_hub_names_may_hold_dots_and_a_configuration() -> None:
     for name in ("teknium/OpenHermes-2.5", "openai/gsm8k:main"):
         preset = with_settings(Preset(), [f"data.source={name}"])
-        assert launch.located(preset) is preset
+        assert launch.located(preset) == preset
     with pytest.raises(LoraTuiError, match=r"model\.name_or_path"):
         launch.located(with_settings(Preset(), ["model.name_or_path=a/b:c"]))
 
