@@ -1,18 +1,29 @@
 """The command line: a twin of every screen. The app is imported only when it opens."""
 
 import io
-import json
 import os
 import shlex
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
 
 import click
 
-from lora_tui.core import events, plain, preset_files, presets, runs, summary, text
+from lora_tui import cli_reports
+from lora_tui.console import (
+    DONE,
+    FAILED,
+    Commands,
+    as_json,
+    chosen_preset,
+    detached,
+    preset_argument,
+    preset_names,
+    print_json,
+    run_argument,
+    say,
+)
+from lora_tui.core import plain, preset_files, presets, runs, summary, text
 from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.metrics import History
 from lora_tui.core.runs import Run
@@ -20,56 +31,7 @@ from lora_tui.jobs import launch
 from lora_tui.jobs import stop as stopping
 from lora_tui.jobs.follow import follow
 
-DONE, FAILED = 0, 1
 _SAVING_TAKES_AT_MOST = 600.0
-
-
-class Commands(click.Group):
-    """A group whose errors are two sentences, or one JSON document, and never a traceback."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the verb; an error ends with its own status."""
-        try:
-            return super().invoke(ctx)
-        except LoraTuiError as error:
-            if "--json" in sys.argv:
-                _print_json({"error": {"summary": error.summary, "hint": error.hint}})
-            else:
-                _say(str(error), err=True)
-            ctx.exit(error.status)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(DONE)
-
-
-def _say(words: str, *, err: bool = False) -> None:
-    """Print text that may come from anywhere: nothing in it is obeyed by the terminal."""
-    click.echo(text.printable(words), err=err)
-
-
-def _print_json(document: Any) -> None:
-    click.echo(json.dumps(events.finite(document), indent=1, allow_nan=False))
-
-
-as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-detached = click.option("--detach", is_flag=True, help="Return at once; the run goes on.")
-
-
-def _run_ids(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    found = runs.list_runs()
-    names = [str(runs.read_info(run).get("name")) for run in found] if incomplete else []
-    words = ["last", *(run.id for run in found), *names]
-    return [word for word in dict.fromkeys(words) if word.startswith(incomplete)]
-
-
-def _preset_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    names = (entry.name for entry in preset_files.list_presets())
-    return [name for name in names if name.startswith(incomplete)]
-
-
-def _run_argument(command: Callable[..., Any]) -> Callable[..., Any]:
-    """RUN: an id, a unique prefix, a name, or `last`."""
-    return click.argument("run", metavar="RUN", shell_complete=_run_ids)(command)
 
 
 @click.group(
@@ -112,16 +74,13 @@ _TERMINAL_MANNERS = {
 
 
 @main.command()
-@click.argument("preset", shell_complete=_preset_names)
-@click.option(
-    "--set", "settings", multiple=True, metavar="TABLE.KEY=VALUE", help="Change one setting."
-)
+@preset_argument
 @click.option("--name", default="", help="What to call the run.")
 @detached
 @as_json
 def train(preset: str, settings: tuple[str, ...], name: str, detach: bool, as_json: bool) -> None:
     """Train PRESET, and follow it; ctrl+c leaves it running."""
-    chosen = preset_files.with_settings(preset_files.find(preset), settings)
+    chosen = chosen_preset(preset, settings)
     run = launch.start(chosen, name=name, command=_command())
     _follow_or_return(run, detach=detach, as_json=as_json)
 
@@ -132,10 +91,10 @@ def _command() -> str:
 
 def _follow_or_return(run: Run, *, detach: bool, as_json: bool, since: int = 0) -> None:
     if detach:
-        _print_json(summary.show(run)) if as_json else _say(run.id)
+        print_json(summary.show(run)) if as_json else say(run.id)
         return
     if not as_json:
-        _say(run.id)
+        say(run.id)
     _watch(run, quiet=as_json, since=since)
     _end(run, as_json=as_json)
 
@@ -152,13 +111,13 @@ def _watch(run: Run, *, quiet: bool, since: int = 0) -> None:
             most = history.snapshot().max_steps if batch else None
             for event in batch:
                 if line := plain.line(event, most):
-                    _say(line, err=quiet)
+                    say(line, err=quiet)
     except KeyboardInterrupt:
         if quiet:
-            _print_json(summary.show(run))
-        _say(f"\n{run.id} goes on.", err=True)
-        _say(f"Watch it: lora-tui watch {run.id}", err=True)
-        _say(f"Stop it:  lora-tui stop {run.id}", err=True)
+            print_json(summary.show(run))
+        say(f"\n{run.id} goes on.", err=True)
+        say(f"Watch it: lora-tui watch {run.id}", err=True)
+        say(f"Stop it:  lora-tui stop {run.id}", err=True)
         sys.exit(DONE)
 
 
@@ -166,11 +125,11 @@ def _end(run: Run, *, as_json: bool) -> None:
     """Print how it ended, and leave with the status that says so."""
     document = summary.show(run)
     if as_json:
-        _print_json(document)
+        print_json(document)
     elif document["failure"]:
-        _say(f"{document['failure']['summary']}\n{document['failure']['hint']}", err=True)
+        say(f"{document['failure']['summary']}\n{document['failure']['hint']}", err=True)
     elif kept := document["paths"]["adapter"] or document["paths"]["model"]:
-        _say(f"kept in {kept}")
+        say(f"kept in {kept}")
     sys.exit(FAILED if document["failure"] else DONE)
 
 
@@ -180,32 +139,32 @@ def list_runs(as_json: bool) -> None:
     """List the runs, newest first."""
     lines = [summary.headline(run) for run in runs.list_runs()]
     if as_json:
-        _print_json([line.document() for line in lines])
+        print_json([line.document() for line in lines])
         return
     if not lines:
-        _say("No runs yet. Start one: lora-tui train demo", err=True)
+        say("No runs yet. Start one: lora-tui train demo", err=True)
     for line in lines:
         progress = f"{line.step}/{line.max_steps}" if line.max_steps else "-"
         tail = line.failure["summary"] if line.failure else text.duration(line.elapsed)
         figures = f"{line.state:<9} {progress:>11} {text.number(line.loss):>7}"
-        _say(f"{line.run.id:<36} {text.one_line(line.name):<16} {figures}  {tail}")
+        say(f"{line.run.id:<36} {text.one_line(line.name):<16} {figures}  {tail}")
 
 
 @main.command()
-@_run_argument
+@run_argument
 @as_json
 def show(run: str, as_json: bool) -> None:
     """Show one run: state, figures, where its files are."""
     document = summary.show(runs.find(run))
     if as_json:
-        _print_json(document)
+        print_json(document)
         return
     for line in plain.facts(document):
-        _say(line)
+        say(line)
 
 
 @main.command()
-@_run_argument
+@run_argument
 @as_json
 def watch(run: str, as_json: bool) -> None:
     """Follow a run in plain lines until it ends; ctrl+c leaves it running."""
@@ -215,7 +174,7 @@ def watch(run: str, as_json: bool) -> None:
 
 
 @main.command()
-@_run_argument
+@run_argument
 @click.option("--kill", is_flag=True, help="End it now: only what was saved before stays.")
 @as_json
 def stop(run: str, kill: bool, as_json: bool) -> None:
@@ -228,12 +187,12 @@ def stop(run: str, kill: bool, as_json: bool) -> None:
             f"Ask again later, or end it now: lora-tui stop {found.id} --kill",
         )
     if not as_json:
-        _say(f"{found.id} {summary.headline(found).state}")
+        say(f"{found.id} {summary.headline(found).state}")
     _end(found, as_json=as_json)
 
 
 @main.command()
-@_run_argument
+@run_argument
 @detached
 @as_json
 def resume(run: str, detach: bool, as_json: bool) -> None:
@@ -245,7 +204,7 @@ def resume(run: str, detach: bool, as_json: bool) -> None:
 
 
 @main.command()
-@_run_argument
+@run_argument
 @click.option("--yes", is_flag=True, help="Do not ask; nor does it without a terminal.")
 @as_json
 def delete(run: str, yes: bool, as_json: bool) -> None:
@@ -254,29 +213,29 @@ def delete(run: str, yes: bool, as_json: bool) -> None:
     if sys.stdin.isatty() and not (yes or as_json):
         click.confirm(f"Remove {found.id} with its adapter and checkpoints for good?", abort=True)
     runs.delete(found)
-    _print_json({"id": found.id, "deleted": True}) if as_json else _say(f"{found.id} deleted")
+    print_json({"id": found.id, "deleted": True}) if as_json else say(f"{found.id} deleted")
 
 
 @main.command("presets")
 @click.option(
-    "--show", "name", metavar="NAME", shell_complete=_preset_names, help="Print one preset as TOML."
+    "--show", "name", metavar="NAME", shell_complete=preset_names, help="Print one preset as TOML."
 )
 @as_json
 def list_presets(name: str | None, as_json: bool) -> None:
     """List the presets, or print one."""
     if name is not None:
         preset = preset_files.find(name)
-        _print_json(presets.to_document(preset)) if as_json else _say(
+        print_json(presets.to_document(preset)) if as_json else say(
             preset_files.dumps(preset).rstrip()
         )
         return
     entries = preset_files.list_presets()
     if as_json:
-        _print_json([entry.document() for entry in entries])
+        print_json([entry.document() for entry in entries])
         return
     for entry in entries:
         said = entry.preset.description if entry.preset else f"broken: {entry.problems[0]}"
-        _say(f"{text.one_line(entry.name):<24} {text.one_line(said)}")
+        say(f"{text.one_line(entry.name):<24} {text.one_line(said)}")
 
 
 @main.command()
@@ -289,10 +248,14 @@ def doctor(as_json: bool) -> None:
     for item in machine.examine():
         items.append(item)
         if not as_json:
-            _say(f"{item.status:<7} {item.name:<10} {item.detail}")
+            say(f"{item.status:<7} {item.name:<10} {item.detail}")
             if item.remedy:
-                _say(f"{'':<18} {item.remedy}")
+                say(f"{'':<18} {item.remedy}")
     ok = all(item.status != "red" for item in items)
     if as_json:
-        _print_json({"ok": ok, "items": [asdict(item) for item in items]})
+        print_json({"ok": ok, "items": [asdict(item) for item in items]})
     sys.exit(DONE if ok else FAILED)
+
+
+for verb in cli_reports.VERBS:
+    main.add_command(verb)

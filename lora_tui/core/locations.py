@@ -22,6 +22,11 @@ def runs_folder() -> Path:
     return home() / "runs"
 
 
+def reports_folder() -> Path:
+    """Data reports and checks, one folder each: what is asked before a run."""
+    return home() / "reports"
+
+
 def user_presets_folder() -> Path:
     """The user's own presets."""
     return home() / "presets"

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from lora_tui.core import locations
 from lora_tui.core.errors import LoraTuiError
@@ -111,11 +112,23 @@ def _read_folder(folder: Path, _changed: int) -> Base:
 
 
 def _is_tied(folder: Path) -> bool:
+    return bool(read_config(folder).get("tie_word_embeddings"))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """A model's config.json; empty when it is missing or garbage."""
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(config, dict) and bool(config.get("tie_word_embeddings"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def longest_of(name_or_path: str, revision: str = "") -> int | None:
+    """How many tokens the model was made for, where its config.json is here and says so."""
+    folder = model_folder(name_or_path, revision)
+    limit = read_config(folder).get("max_position_embeddings") if folder else None
+    return limit if isinstance(limit, int) and limit > 0 else None
 
 
 def _is_linear(tensor: Tensor) -> bool:

@@ -70,6 +70,11 @@ class Run:
         return self.path / "checkpoints"
 
     @property
+    def report(self) -> Path:
+        """The result of a data report or a check."""
+        return self.path / "report.json"
+
+    @property
     def adapter(self) -> Path:
         """The result of a LoRA run, in PEFT's format."""
         return self.path / "adapter"
@@ -88,11 +93,14 @@ def create(preset: Preset, *, name: str = "", command: str = "", kind: str = "tr
     """
     name = name or free_name(preset.name or "run")
     created = time.time()
+    folder = locations.runs_folder() if kind == "train" else locations.reports_folder()
     try:
-        run = _claim(f"{time.strftime('%Y%m%d-%H%M', time.localtime(created))}-{slug(name)}")
+        run = _claim(
+            folder, f"{time.strftime('%Y%m%d-%H%M', time.localtime(created))}-{slug(name)}"
+        )
     except OSError as error:
         raise LoraTuiError(
-            f"No run directory can be made in {locations.runs_folder()}: {error}.",
+            f"No run directory can be made in {folder}: {error}.",
             "Set LORA_TUI_HOME to a folder on a disk with room.",
         ) from error
     info = {
@@ -122,9 +130,9 @@ def free_name(wanted: str) -> str:
     return files.free_name(wanted, taken.__contains__)
 
 
-def _claim(wanted: str) -> Run:
-    """Make the folder; a second run of the same minute and name gets `-2`."""
-    folder = private_folder(locations.runs_folder())
+def _claim(folder: Path, wanted: str) -> Run:
+    """Make the run's folder; a second one of the same minute and name gets `-2`."""
+    private_folder(folder)
     for number in range(1, 10_000):
         path = folder / (wanted if number == 1 else f"{wanted}-{number}")
         try:
@@ -135,13 +143,13 @@ def _claim(wanted: str) -> Run:
     raise OSError(f"10,000 runs are called {wanted}")
 
 
-def list_runs() -> list[Run]:
-    """Every run, newest first."""
+def list_runs(folder: Path | None = None) -> list[Run]:
+    """Every run, or every report when its folder is given, newest first."""
+    folder = folder or locations.runs_folder()
     try:
-        names = [entry.name for entry in os.scandir(locations.runs_folder()) if entry.is_dir()]
+        names = [entry.name for entry in os.scandir(folder) if entry.is_dir()]
     except OSError:
         return []
-    folder = locations.runs_folder()
     crowded = {minute for minute, many in Counter(map(_minute, names)).items() if many > 1}
 
     def age(run: Run) -> tuple[str, float, str]:

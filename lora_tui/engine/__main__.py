@@ -4,18 +4,22 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-VERBS = ("train", "resume")
+VERBS = ("train", "resume", "data")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Do one verb in one directory.
 
-    `train` begins at step 0, `resume` at the last complete checkpoint.
+    `train` begins at step 0, `resume` at the last complete checkpoint; `data` reports on the rows.
     """
     if len(arguments) != 2 or arguments[0] not in VERBS:
         print(f"usage: python -m lora_tui.engine {{{'|'.join(VERBS)}}} DIRECTORY", file=sys.stderr)
         return 2
     verb, folder = arguments
+    if verb == "data":
+        from lora_tui.engine import data_report
+
+        return data_report.main(Path(folder))
     from lora_tui.engine import train
 
     return train.main(Path(folder), resume=verb == "resume")

@@ -89,22 +89,30 @@ def _read(reader: Reader, rows: Sequence[Row], needed: int | None) -> Part:
 
 
 def split(source: Source, preset: Preset) -> tuple[Sequence[Row], Sequence[Row]]:
-    """Training rows and held-out rows; drawn by the seed, not taken from the head of the file.
+    """Training rows and held-out rows."""
+    train, held_out = split_numbers(source, preset)
+    if source.held_out is not None:
+        return Selection(source.rows, train), source.held_out[:MOST_HELD_OUT]
+    return Selection(source.rows, train), Selection(source.rows, held_out)
 
-    Held-out rows are each once and never trained on, whatever their source's weight.
+
+def split_numbers(source: Source, preset: Preset) -> tuple[Sequence[int], Sequence[int]]:
+    """The numbers of the training rows, and of those held out of the same files.
+
+    Drawn by the seed, not taken from the head of the file. Held-out rows are each once and never
+    trained on, whatever their source's weight.
     """
     total, needed = len(source.rows), rows_needed(preset)
     draw = random.Random(preset.training.seed)
     order = list(range(total))
     draw.shuffle(order)
-    share = 0 if source.held_out is not None else held_out_share(preset, total)
-    held_out = Selection(source.rows, order[:share]) if source.held_out is None else source.held_out
-    numbers: Sequence[int] = order[share:]
+    share = held_out_share(preset, total) if source.held_out is None else 0
+    train: Sequence[int] = order[share:]
     if any(origin.weight != 1 for origin in source.origins):
-        numbers = _weighted(source, numbers, draw)
+        train = _weighted(source, train, draw)
     elif source.held_out is not None and (needed is None or needed >= total):
-        numbers = range(total)
-    return Selection(source.rows, numbers), held_out[:MOST_HELD_OUT]
+        train = range(total)
+    return train, order[:share]
 
 
 def _weighted(source: Source, numbers: Sequence[int], draw: random.Random) -> list[int]:

@@ -1,5 +1,6 @@
 """The shapes rows come in: which column is what, and a row turned into a conversation or a text."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -207,6 +208,7 @@ class Shapes:
             LoraTuiError: the columns fit no format, or not the one the preset names.
         """
         self._settings = settings
+        self.counts: Counter[str] = Counter()
         self.main = detect(columns, settings)
         self._known: dict[tuple[str, ...], Layout] = {}
 
@@ -226,4 +228,6 @@ class Shapes:
         Raises:
             BadRow: something is missing, empty or not text.
         """
-        return self.of(row).read(row)
+        layout = self.of(row)
+        self.counts[layout.format] += 1
+        return layout.read(row)

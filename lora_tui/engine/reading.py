@@ -22,6 +22,7 @@ class Made:
     """A row that can be trained on: what it says, its text, and its tokens."""
 
     number: int
+    row: Row
     content: Content
     rendered: Rendered
     encoding: Any
@@ -95,7 +96,9 @@ class Reader:
             if reason := self._why_not(example):
                 found.append(Left(text.number, reason, text.row, example.length))
             else:
-                found.append(Made(text.number, text.content, text.rendered, encoding, example))
+                found.append(
+                    Made(text.number, text.row, text.content, text.rendered, encoding, example)
+                )
         return sorted(found, key=lambda item: item.number)
 
     def _why_not(self, example: Example) -> str | None:

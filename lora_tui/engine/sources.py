@@ -48,6 +48,8 @@ class Source:
 
     def place(self, number: int) -> str:
         """Where row `number` (from 0) is, in words."""
+        if number >= len(self.rows):
+            return f"held-out row {number - len(self.rows) + 1:,}"
         if len(self.origins) < 2:
             return f"row {number + 1:,}"
         firsts = [origin.first for origin in self.origins]
@@ -103,8 +105,19 @@ def open_source(settings: DataSettings) -> Source:
     )
 
 
+def first_rows(settings: DataSettings) -> Iterator[Row]:
+    """The rows of the first source as they come, without reading all; none of the Hub's."""
+    path = _path(settings.sources[0])
+    for file in _files(path)[0] if path.is_dir() else [path] if path.is_file() else []:
+        yield from (row for row in readers.read(file) if not isinstance(row, Broken))
+
+
+def _path(name: str) -> Path:
+    return locations.assets_folder() / _DEMOS[name] if name in _DEMOS else Path(name).expanduser()
+
+
 def _open(name: str, split: str) -> Source:
-    path = locations.assets_folder() / _DEMOS[name] if name in _DEMOS else Path(name).expanduser()
+    path = _path(name)
     if path.is_dir():
         return _open_folder(name, path)
     if path.is_file():
@@ -117,17 +130,22 @@ def _open(name: str, split: str) -> Source:
 
 
 def _open_folder(name: str, folder: Path) -> Source:
-    """`train.*` with `test.*` held out where there is one, else every data file in it."""
-    files = sorted(path for path in folder.iterdir() if path.is_file() and readers.is_data(path))
-    train = [path for path in files if path.name.partition(".")[0] == "train"]
-    test = [path for path in files if path.name.partition(".")[0] == "test"]
-    if not files:
+    train, test = _files(folder)
+    if not train:
         raise LoraTuiError(
             f"The folder {folder} holds no data file.",
             f"Data files end in {readers.ENDINGS}, each also in .gz.",
         )
     task = folder / "task.toml"
-    return _source(name, train or files, test if train else (), task if task.is_file() else None)
+    return _source(name, train, test, task if task.is_file() else None)
+
+
+def _files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """`train.*` with `test.*` held out where there is one, else every data file in the folder."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and readers.is_data(path))
+    train = [path for path in files if path.name.partition(".")[0] == "train"]
+    test = [path for path in files if path.name.partition(".")[0] == "test"]
+    return (train, test) if train else (files, [])
 
 
 def _source(

@@ -13,11 +13,13 @@ from typing import IO
 from lora_tui.core import events, locks, runs
 from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.events import figure
-from lora_tui.core.locations import home, is_hub_id, local_path
+from lora_tui.core.locations import home, is_hub_id, local_path, reports_folder
 from lora_tui.core.preset_files import changed, load
 from lora_tui.core.presets import Preset, is_demo
 from lora_tui.core.runs import Run
 from lora_tui.core.summary import headline
+
+KEPT_REPORTS = 10
 
 
 def launch(run: Run, verb: str = "train") -> int:
@@ -90,20 +92,29 @@ def _take(lock: int, run: Run) -> None:
         raise LoraTuiError(f"{run.id} has just been deleted.")
 
 
-def start(preset: Preset, *, name: str = "", command: str = "") -> Run:
-    """Create a run of `preset` and launch its engine.
+def start(preset: Preset, *, name: str = "", command: str = "", kind: str = "train") -> Run:
+    """Create a run of `preset`, or a report on it, and launch its engine.
 
     Raises:
         LoraTuiError: a file the preset names is missing, or the run cannot be made or started.
     """
-    run = runs.create(located(preset), name=name, command=command)
+    if kind != "train":
+        _make_room()
+    run = runs.create(located(preset), name=name, command=command, kind=kind)
     try:
-        launch(run)
+        launch(run, kind)
     except LoraTuiError:
         with suppress(LoraTuiError):  # what went wrong first is what the user has to know
             runs.delete(run)  # it would wait in the list for ever
         raise
     return run
+
+
+def _make_room() -> None:
+    """Remove all but the latest reports: nobody looks at them again, and their rows take room."""
+    for old in runs.list_runs(reports_folder())[KEPT_REPORTS:]:
+        with suppress(LoraTuiError):  # it is still at work
+            runs.delete(old)
 
 
 def resume(run: Run) -> None:

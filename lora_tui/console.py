@@ -1,0 +1,82 @@
+"""What every verb of the command line shares: errors in two sentences, output, arguments."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from lora_tui.core import events, preset_files, runs, text
+from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.presets import Preset
+
+DONE, FAILED = 0, 1
+
+
+class Commands(click.Group):
+    """A group whose errors are two sentences, or one JSON document, and never a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; an error ends with its own status."""
+        try:
+            return super().invoke(ctx)
+        except LoraTuiError as error:
+            if "--json" in sys.argv:
+                print_json({"error": {"summary": error.summary, "hint": error.hint}})
+            else:
+                say(str(error), err=True)
+            ctx.exit(error.status)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(DONE)
+
+
+def say(words: str, *, err: bool = False) -> None:
+    """Print text that may come from anywhere: nothing in it is obeyed by the terminal."""
+    click.echo(text.printable(words), err=err)
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document; NaN becomes a word, since JSON has none."""
+    click.echo(json.dumps(events.finite(document), indent=1, allow_nan=False))
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+detached = click.option("--detach", is_flag=True, help="Return at once; the run goes on.")
+
+
+def _run_ids(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    found = runs.list_runs()
+    names = [str(runs.read_info(run).get("name")) for run in found] if incomplete else []
+    words = ["last", *(run.id for run in found), *names]
+    return [word for word in dict.fromkeys(words) if word.startswith(incomplete)]
+
+
+def preset_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """The presets that a shell completes to."""
+    names = (entry.name for entry in preset_files.list_presets())
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def run_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """RUN: an id, a unique prefix, a name, or `last`."""
+    return click.argument("run", metavar="RUN", shell_complete=_run_ids)(command)
+
+
+def preset_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """PRESET and --set: a name or a path, and changes of single settings."""
+    command = click.option(
+        "--set", "settings", multiple=True, metavar="TABLE.KEY=VALUE", help="Change one setting."
+    )(command)
+    return click.argument("preset", shell_complete=preset_names)(command)
+
+
+def chosen_preset(preset: str, settings: tuple[str, ...]) -> Preset:
+    """The preset that a command line names, with its changes.
+
+    Raises:
+        LoraTuiError: there is none, or a setting does not fit.
+    """
+    return preset_files.with_settings(preset_files.find(preset), settings)

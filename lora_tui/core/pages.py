@@ -1,0 +1,156 @@
+"""Rows to page through: written by a data report while it reads, read by whoever shows them.
+
+`rows.jsonl` holds a page a line, `rows.index` a pair of 64-bit integers for each: the row's number
+and where its line begins. A line is on disk before its index entry, so a reader never sees half of
+one.
+"""
+
+import json
+import sys
+from array import array
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+MOST_BYTES = 64 << 20
+"""Disk that consecutive rows may take; rows found odd are kept beyond it."""
+
+LONGEST_TEXT = 20_000
+"""Characters shown of one text."""
+
+_ENTRY = 16
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One row as it came and as it is trained on.
+
+    `spans` are the characters of `text` that are trained; from `cut` on it is cut off. `left` says
+    why the row is left out.
+    """
+
+    number: int
+    place: str
+    raw: Mapping[str, Any]
+    text: str = ""
+    spans: tuple[Span, ...] = ()
+    cut: int | None = None
+    tokens: int = 0
+    trained: int = 0
+    left: str = ""
+    held_out: bool = False
+
+    @property
+    def segments(self) -> list[tuple[str, str]]:
+        """The text in pieces, each `trained`, `given` or `cut`."""
+        end = len(self.text) if self.cut is None else self.cut
+        edges = sorted(
+            {0, end, len(self.text), *(min(at, end) for span in self.spans for at in span)}
+        )
+        return [(self.text[start:stop], self._kind(start, end)) for start, stop in pairwise(edges)]
+
+    def _kind(self, at: int, end: int) -> str:
+        if at >= end:
+            return "cut"
+        return "trained" if any(start <= at < stop for start, stop in self.spans) else "given"
+
+
+class PageWriter(AbstractContextManager["PageWriter"]):
+    """Appends pages to a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._files = ExitStack()
+        self._rows = self._files.enter_context((folder / "rows.jsonl").open("wb"))
+        self._index = self._files.enter_context((folder / "rows.index").open("wb"))
+        self._pending = array("q")
+        self._size = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether consecutive rows have taken their room."""
+        return self._size >= MOST_BYTES
+
+    def add(self, page: Page) -> None:
+        """Append a page; `flush` shows it to readers."""
+        line = json.dumps(asdict(page), ensure_ascii=False, default=str).encode("utf-8", "replace")
+        self._pending.extend((page.number, self._size))
+        self._size += self._rows.write(line + b"\n")
+
+    def flush(self) -> None:
+        """Let readers see what was added."""
+        self._rows.flush()
+        self._index.write(_little_endian(self._pending).tobytes())
+        self._index.flush()
+        self._pending = array("q")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._files:
+            self.flush()
+
+
+def _little_endian(numbers: "array[int]") -> "array[int]":
+    if sys.byteorder == "big":
+        numbers = numbers[:]
+        numbers.byteswap()
+    return numbers
+
+
+class Pages:
+    """The pages of a folder, as many as there are by now."""
+
+    def __init__(self, folder: Path) -> None:
+        self._rows, self._index = folder / "rows.jsonl", folder / "rows.index"
+        self._read = 0
+        self.numbers: array[int] = array("q")
+        self._starts: array[int] = array("q")
+
+    def look(self) -> Self:
+        """Learn of the pages written since."""
+        try:
+            with self._index.open("rb") as file:
+                file.seek(self._read)
+                data = file.read()
+        except FileNotFoundError:
+            return self
+        whole = len(data) // _ENTRY * _ENTRY
+        self._read += whole
+        entries = array("q")
+        entries.frombytes(data[:whole])
+        entries = _little_endian(entries)
+        self.numbers.extend(entries[::2])
+        self._starts.extend(entries[1::2])
+        return self
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, at: int) -> Page:
+        with self._rows.open("rb") as file:
+            file.seek(self._starts[at])
+            return self._page(json.loads(file.readline()))
+
+    @staticmethod
+    def _page(document: dict[str, Any]) -> Page:
+        spans = tuple((int(start), int(end)) for start, end in document.pop("spans"))
+        return Page(**document, spans=spans)
+
+
+def shortened(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as it came, with texts cut to what is shown."""
+    return {
+        str(name): f"{value[:LONGEST_TEXT]}…"
+        if isinstance(value, str) and len(value) > LONGEST_TEXT
+        else value
+        for name, value in row.items()
+    }
