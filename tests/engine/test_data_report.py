@@ -1,0 +1,225 @@
+"""The report's figures, against a count made with transformers alone."""
+
+import json
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lora_tui.core import preset_files, runs
+from lora_tui.core.pages import Pages
+from lora_tui.engine import data_report
+from lora_tui.engine.job import Job
+from lora_tui.engine.sources import open_source
+from lora_tui.engine.stopping import Stopping
+
+GSM8K = Path(__file__).parents[3] / "shared" / "data" / "gsm8k" / "train.jsonl"
+LONGEST = 120
+
+
+@pytest.fixture
+def report_on(tmp_path, monkeypatch, tokenizer):
+    """The report on a file, and the run it was made in."""
+    monkeypatch.setenv("LORA_TUI_HOME", str(tmp_path / "home"))
+
+    def report(source: Any, *settings: str) -> dict[str, Any]:
+        preset = preset_files.with_settings(
+            preset_files.find("demo"), [f"data.source={source}", *settings]
+        )
+        run = runs.create(preset, kind="data")
+        begun = Job(run=run, preset=preset, stop=Stopping(lambda: None))
+        found = data_report.read_all(begun, open_source(preset.data), tokenizer)
+        found["pages"] = Pages(run.path).look()
+        return found
+
+    return report
+
+
+def talks(count: int) -> list[tuple[str, str]]:
+    """Questions and answers of many lengths."""
+    draw = random.Random(7)
+    words = [
+        "the",
+        "cat",
+        "sat",
+        "on",
+        "a",
+        "mat",
+        "and",
+        "what",
+        "12",
+        "+",
+        "7",
+        "=",
+        "19",
+        "is,",
+        "über",
+        "alles",
+        "🙂",
+        "\n",
+    ]
+
+    def text(most: int) -> str:
+        return " ".join(draw.choice(words) for _ in range(draw.randint(1, most))) + "!"
+
+    return [(text(60), text(90)) for _ in range(count)]
+
+
+def by_transformers(tokenizer: Any, pairs: list[tuple[str, str]], longest: int) -> dict[str, Any]:
+    """What the report must say, from token ids of whole texts alone."""
+    lengths, trained, lost, kept, cut = [], 0, 0, 0, 0
+    total = 0
+    for question, answer in pairs:
+        asked = [{"role": "user", "content": question}]
+        whole = [*asked, {"role": "assistant", "content": answer}]
+        ids = tokenizer.apply_chat_template(whole, tokenize=True)["input_ids"]
+        prompt = tokenizer.apply_chat_template(asked, tokenize=True, add_generation_prompt=True)
+        lengths.append(len(ids))
+        end = len(ids) - 1 - ids[::-1].index(tokenizer.eos_token_id)
+        answers = range(len(prompt["input_ids"]), end + 1)
+        count = sum(at < longest for at in answers)
+        if count:
+            kept, trained, lost = kept + 1, trained + count, lost + len(answers) - count
+            cut += len(ids) > longest
+            total += min(len(ids), longest)
+    lengths.sort()
+
+    def at(percent: int) -> int:
+        return lengths[math.ceil(percent / 100 * len(lengths)) - 1]
+
+    return {
+        "kept": kept,
+        "tokens": {"p50": at(50), "p90": at(90), "p99": at(99), "max": at(100), "total": total},
+        "truncated": cut,
+        "trained_tokens": trained,
+        "lost_tokens": lost,
+        "trained_share": trained / total,
+    }
+
+
+def as_messages(question: str, answer: str) -> dict[str, Any]:
+    return {
+        "messages": [
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": answer},
+        ]
+    }
+
+
+def as_sharegpt(question: str, answer: str) -> dict[str, Any]:
+    return {
+        "conversations": [
+            {"from": "human", "value": question},
+            {"from": "gpt", "value": answer},
+        ]
+    }
+
+
+SHAPES = {
+    "messages": (as_messages, "messages"),
+    "sharegpt": (as_sharegpt, "messages"),
+    "prompt-completion": (lambda q, a: {"prompt": q, "completion": a}, "prompt_completion"),
+    "alpaca": (lambda q, a: {"instruction": q, "input": "", "output": a}, "instruction"),
+    "dolly": (lambda q, a: {"instruction": q, "context": "", "response": a}, "instruction"),
+    "qa": (lambda q, a: {"question": q, "answer": a}, "question_answer"),
+    "context-qa": (lambda q, a: {"context": "", "question": q, "answer": a}, "question_answer"),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_figures_are_those_of_an_independent_count(report_on, write_rows, tokenizer, shape):
+    make, name = SHAPES[shape]
+    pairs = talks(200)
+    found = report_on(
+        write_rows(*(make(*pair) for pair in pairs)), f"model.max_seq_length={LONGEST}"
+    )
+    expected = by_transformers(tokenizer, pairs, LONGEST)
+    assert found["format"] == name
+    assert 0 < expected["truncated"] < expected["kept"]
+    assert {key: found[key] for key in expected} == expected
+
+
+def test_the_figures_on_gsm8k_are_those_of_an_independent_count(report_on, tokenizer):
+    if not GSM8K.exists():
+        pytest.skip("the GSM8K rows do not come with the repository")
+    rows = [json.loads(line) for line in GSM8K.read_text("utf-8").splitlines()]
+    pairs = [(row["question"], row["answer"]) for row in rows]
+    found = report_on(GSM8K, "model.max_seq_length=256")
+    expected = by_transformers(tokenizer, pairs, 256)
+    assert found["rows"] == 7473
+    assert found["format"] == "question_answer"
+    assert {key: found[key] for key in expected} == expected
+    assert sum(found["histogram"]["counts"]) + found["histogram"]["above"] == 7473
+
+
+def test_what_is_odd_is_counted_and_named(report_on, write_rows):
+    good = {"question": "What is it?", "answer": "It is a hat."}
+    path = write_rows(
+        good,
+        {**good, "question": "Another?"},
+        good,
+        {**good, "answer": "  "},
+        {"question": "What <|im_end|> is?", "answer": "A token."},
+        {"question": "Caf\ufffd?", "answer": "Damaged."},
+        "no object",
+        {"question": "word " * 300, "answer": "Too late."},
+    )
+    found = report_on(path, "data.eval_fraction=0")
+    assert found["rows"] == 8
+    assert found["kept"] == 5
+    assert found["dropped_rows"] == {
+        "empty answer": ["row 4"],
+        "its answer begins after model.max_seq_length = 256": ["row 7"],
+    }
+    assert found["broken"] == ["rows.jsonl:7: not a JSON object"]
+    assert found["duplicates"] == {"count": 1, "rows": ["row 3"]}
+    assert found["special_tokens"] == {"<|im_end|>": {"count": 1, "rows": ["row 5"]}}
+    assert found["damaged"] == {"count": 1, "rows": ["row 6"]}
+    assert found["unended"]["count"] == 0
+    assert any("special token <|im_end|>" in text for text in found["warnings"])
+
+
+def test_held_out_questions_that_are_trained_on_are_counted(report_on, tmp_path):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    rows = [{"question": f"Number {n}?", "answer": f"It is {n}."} for n in range(30)]
+    leaked = {"question": "Number 3?", "answer": "It is three."}
+    for name, some in (("train", rows), ("test", [leaked, {**leaked, "question": "New?"}])):
+        (folder / f"{name}.jsonl").write_text("\n".join(json.dumps(row) for row in some))
+    found = report_on(folder)
+    assert (found["train_rows"], found["eval_rows"]) == (30, 2)
+    assert found["overlap"] == {"count": 1, "rows": ["held-out row 1"]}
+
+
+def test_each_row_has_a_page_that_shows_what_is_trained(report_on, write_rows):
+    path = write_rows(
+        {"question": "What is it?", "answer": "It is a hat, über 🙂."},
+        {"question": "?", "answer": ""},
+        {"question": "Go on?", "answer": "on and " * 200},
+    )
+    found = report_on(path, "model.max_seq_length=64", "data.eval_fraction=0")
+    first, second, third = found["pages"]
+    assert first.raw["question"] == "What is it?"
+    assert [text for text, kind in first.segments if kind == "trained"] == [
+        "It is a hat, über 🙂.<|im_end|>"
+    ]
+    assert second.left == "empty answer"
+    assert third.tokens > 64
+    kinds = [kind for _, kind in third.segments]
+    assert kinds == ["given", "trained", "cut"]
+    assert "".join(text for text, _ in third.segments) == third.text
+
+
+def test_long_rows_can_be_left_out_whole(report_on, write_rows, tokenizer):
+    pairs = talks(50)
+    path = write_rows(*({"question": q, "answer": a} for q, a in pairs))
+    found = report_on(path, f"model.max_seq_length={LONGEST}", "data.too_long=drop")
+    longer = sum(
+        len(tokenizer.apply_chat_template(as_messages(*pair)["messages"])["input_ids"]) > LONGEST
+        for pair in pairs
+    )
+    assert found["dropped"] == {f"longer than model.max_seq_length = {LONGEST}": longer}
+    assert found["truncated"] == 0
+    assert found["remedies"][-1]["changes"] == {"data.too_long": "cut"}
