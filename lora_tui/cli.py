@@ -5,7 +5,6 @@ import os
 import shlex
 import sys
 import threading
-from dataclasses import asdict
 
 import click
 
@@ -22,9 +21,11 @@ from lora_tui.console import (
     print_json,
     run_argument,
     say,
+    say_item,
 )
 from lora_tui.core import plain, preset_files, presets, runs, summary, text
 from lora_tui.core.errors import BadInput, LoraTuiError
+from lora_tui.core.items import document, is_ok
 from lora_tui.core.metrics import History
 from lora_tui.core.runs import Run
 from lora_tui.jobs import launch
@@ -248,13 +249,10 @@ def doctor(as_json: bool) -> None:
     for item in machine.examine():
         items.append(item)
         if not as_json:
-            say(f"{item.status:<7} {item.name:<10} {item.detail}")
-            if item.remedy:
-                say(f"{'':<18} {item.remedy}")
-    ok = all(item.status != "red" for item in items)
+            say_item(item)
     if as_json:
-        print_json({"ok": ok, "items": [asdict(item) for item in items]})
-    sys.exit(DONE if ok else FAILED)
+        print_json(document(items))
+    sys.exit(DONE if is_ok(items) else FAILED)
 
 
 for verb in cli_reports.VERBS:

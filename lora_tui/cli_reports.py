@@ -1,8 +1,9 @@
-"""The verbs that look before a run is started: the data report."""
+"""The verbs that look before a run is started: the data report and the check."""
 
 import json
 import sys
 import threading
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -15,9 +16,11 @@ from lora_tui.console import (
     preset_argument,
     print_json,
     say,
+    say_item,
 )
-from lora_tui.core import data_advice, summary
+from lora_tui.core import checks, data_advice, summary
 from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.events import Event
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
 from lora_tui.jobs import launch, stop
@@ -32,7 +35,10 @@ def data(preset: str, settings: tuple[str, ...], as_json: bool) -> None:
 
     Exit status 1 when no row can be trained on.
     """
-    report = _finished(chosen_preset(preset, settings), "data")
+    run = _start(chosen_preset(preset, settings), "data")
+    for _ in _followed(run):
+        pass
+    report = _report(run)
     if as_json:
         print_json(report)
     else:
@@ -46,23 +52,50 @@ def data(preset: str, settings: tuple[str, ...], as_json: bool) -> None:
     sys.exit(DONE if report["kept"] else FAILED)
 
 
-def _finished(preset: Preset, kind: str) -> dict[str, Any]:
-    """What a job of `kind` found out; ctrl+c ends the job.
+@click.command()
+@preset_argument
+@click.option("--quick", is_flag=True, help="Take no real steps.")
+@click.option("--find-batch", is_flag=True, help="Try which batch is the largest that works.")
+@click.option("--export", is_flag=True, help="Look also at what an export needs.")
+@as_json
+def check(preset: str, settings: tuple[str, ...], as_json: bool, **options: bool) -> None:
+    """Check PRESET before a run: model, data, memory, disk, and real steps.
+
+    Exit status 0 only if nothing is red.
+    """
+    run = _start(chosen_preset(preset, settings), "check", options)
+    told = checks.Told()
+    for batch in _followed(run):
+        items = told.fold(batch)
+        if not as_json:
+            for item in items:
+                say_item(item)
+    told.end(summary.headline(run))
+    document = told.document()
+    if as_json:
+        print_json(document)
+    sys.exit(DONE if document["ok"] else FAILED)
+
+
+def _start(preset: Preset, kind: str, options: Mapping[str, Any] | None = None) -> Run:
+    return launch.start(preset, name=preset.name, kind=kind, options=options)
+
+
+def _followed(run: Run) -> Iterator[list[Event]]:
+    """The job's events until it ends; ctrl+c ends it."""
+    try:
+        yield from follow(run, threading.Event(), every=0.05)
+    except KeyboardInterrupt:
+        stop.kill(run)
+        raise
+
+
+def _report(run: Run) -> dict[str, Any]:
+    """What a job found out.
 
     Raises:
         LoraTuiError: it could not do its work.
     """
-    run = launch.start(preset, name=preset.name, kind=kind)
-    try:
-        for _ in follow(run, threading.Event(), every=0.05):
-            pass
-    except KeyboardInterrupt:
-        stop.kill(run)
-        raise
-    return _report(run)
-
-
-def _report(run: Run) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(run.report.read_text("utf-8"))
     except FileNotFoundError:
@@ -74,4 +107,4 @@ def _report(run: Run) -> dict[str, Any]:
     return found
 
 
-VERBS = (data,)
+VERBS = (data, check)

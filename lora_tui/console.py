@@ -10,6 +10,7 @@ import click
 
 from lora_tui.core import events, preset_files, runs, text
 from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.items import Item
 from lora_tui.core.presets import Preset
 
 DONE, FAILED = 0, 1
@@ -63,6 +64,13 @@ def preset_names(_: click.Context, __: click.Parameter, incomplete: str) -> list
 def run_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     """RUN: an id, a unique prefix, a name, or `last`."""
     return click.argument("run", metavar="RUN", shell_complete=_run_ids)(command)
+
+
+def say_item(item: Item) -> None:
+    """Print one thing looked at, and below it what to do."""
+    say(f"{item.status:<7} {item.name:<10} {item.detail}")
+    for line in item.remedy.splitlines():
+        say(f"{'':<18} {line}")
 
 
 def preset_argument(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,13 +1,12 @@
-"""The most memory a training run will take, by part, before it runs: no torch.
+"""The most memory a training run takes, by part, before it runs: no torch.
 
-Each part counts tensors that exist when the last layer has been computed and the way back begins,
-which is when the most is held. Sizes are in bytes; widths are bytes a number. What autograd keeps
-was listed with `torch.autograd.graph.saved_tensors_hooks`; `benchmarks/memory.py` sets the result
-against measured runs (docs/memory.md).
+Sizes are bytes, widths bytes a number. What autograd keeps was listed with
+`torch.autograd.graph.saved_tensors_hooks`; docs/memory.md sets the sums against measured runs.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -23,36 +22,34 @@ MOST_ROWS = 4096
 _WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 _PROGRAM = 530_000_000
-"""Interpreter, libraries and tokenizer, as measured on a tiny model; the same by both backends. A
-GPU's memory holds none of it."""
+"""Interpreter, libraries and tokenizer: measured on a tiny model, alike for both backends."""
 
 _HOLES = 0.4
-"""What the C allocator adds to the activations on a CPU: freed temporaries leave holes in the heap
-that the next kept tensor does not fill, and none goes back to the system. Measured."""
+"""What a CPU's heap takes beyond the activations in it: freed temporaries leave holes between the
+tensors kept, and none of it goes back to the system (glibc; measured)."""
 
-_NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)
-"""Bytes a weight of a 4-bit base: two in a byte, one 8-bit scale for 64 of them, and one 32-bit
-scale for 256 scales (bitsandbytes, double quantisation)."""
+_NF4 = 1 / 2 + 1 / 64 + 4 / (64 * 256)
+"""Two weights a byte, an 8-bit scale for 64, a 32-bit one for 256 of those (bitsandbytes)."""
 
 _ADAM_8BIT = 2 * (1 + 4 / 256)
-"""Bytes a trained weight: two moments of 8 bits, each with a 32-bit scale for 256 of them."""
+"""Two moments a weight of 8 bits, a 32-bit scale for 256 (bitsandbytes)."""
 
-_CHUNKS = {
-    # float32: kept, the softmax, and the gradients of both its uses (engine.fused_head)
-    ("transformers", False): (1 << 25, 16),
-    # float32 worked on in place, and its copy in bfloat16 (unsloth_zoo.cpu.ops)
-    ("unsloth", False): (1 << 24, 6),
-    # one tile, and one of gradients (trl.kernels.chunked_logprob)
-    ("transformers", True): (4096 * 32_768, 4),
+_LOGITS = {
+    # float32, its softmax, and the gradients of both its uses (engine.fused_head)
+    ("transformers", "cpu"): (1 << 25, 16),
+    # float32 worked on in place, and a copy in bfloat16 (unsloth_zoo.cpu.ops)
+    ("unsloth", "cpu"): (1 << 24, 6),
+    # one tile of 4,096 tokens and one of gradients, in bfloat16 (trl.kernels.chunked_logprob)
+    ("transformers", "cuda"): (4096 * 32_768, 4),
     # at most 4 GB (unsloth_zoo.fused_losses)
-    ("unsloth", True): (1 << 28, 16),
+    ("unsloth", "cuda"): (1 << 28, 16),
 }
-"""Logits that a backend computes at once, on a GPU or not, and the bytes each of them takes."""
+"""How many logits the loss computes at once, and the bytes each takes at the most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What `config.json` says of a model's layers; `intermediate` is the width one token uses."""
+    """What `config.json` says of a model; `intermediate` is the width of the MLP a token uses."""
 
     layers: int
     hidden: int
@@ -69,9 +66,9 @@ class Shape:
 class Memory:
     """The peak of a run by part, in bytes.
 
-    `program` is the interpreter with its libraries, `weights` the base with the copies that
-    computing makes of it, `activations` what the way back needs, `logits` the scores over the
-    vocabulary and what the loss makes of them.
+    `weights` are the base and its copy in the format of the arithmetic; `activations` what the way
+    back needs; `logits` the scores over the vocabulary; `gradients`, in full fine-tuning of one
+    batch a step, only what they take beyond the room that activations and logits leave them.
     """
 
     program: int
@@ -84,7 +81,7 @@ class Memory:
 
     @property
     def parts(self) -> dict[str, int]:
-        """The parts by name, in the order they come about."""
+        """The parts by name."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
     @property
@@ -97,49 +94,42 @@ def read_shape(folder: Path) -> Shape:
     """The shape of the model in `folder`, whatever its architecture calls things.
 
     Raises:
-        LoraTuiError: there is no readable config.json, or it lacks something needed.
+        LoraTuiError: config.json cannot be read, or lacks something needed.
     """
     path = folder / "config.json"
     try:
-        config = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        config: dict[str, Any] = dict(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise LoraTuiError(f"{path} cannot be read: {error}.", "Fetch the model again.") from error
-    if not isinstance(config, dict):
-        raise LoraTuiError(f"{path} does not describe a model.", "Fetch the model again.")
     for name in ("text_config", "llm_config", "language_config"):
         if isinstance(config.get(name), dict):
-            config = {**config, **config[name]}
-    return _shape(config, path)
+            config |= config[name]
 
-
-def _shape(config: Mapping[str, Any], path: Path) -> Shape:
     def size(what: str, *names: str, default: int | None = None) -> int:
-        values = [config[name] for name in names if config.get(name) is not None]
-        value = values[0] if values else default
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise LoraTuiError(
-                f"{path} does not say {what} ({names[0]}), so no memory can be estimated.",
-                "A run works all the same.",
-            )
-        return value
+        value = next((config[name] for name in names if config.get(name) is not None), default)
+        if type(value) is int and value > 0:
+            return value
+        raise LoraTuiError(
+            f"{path} does not say {what} ({names[0]}): the memory cannot be estimated.",
+            "`lora-tui check` still measures it.",
+        )
 
     hidden = size("how wide a layer is", "hidden_size", "n_embd", "d_model")
-    heads = size("how many attention heads there are", "num_attention_heads", "n_head", "n_heads")
-    shared = 1 if config.get("multi_query") is True else heads
+    heads = size("how many heads there are", "num_attention_heads", "n_head", "n_heads")
+    kv_heads = 1 if config.get("multi_query") is True else heads
     experts = size("how many experts a token uses", "num_experts_per_tok", default=1)
-    wide = ("ffn_dim", "n_inner", "d_ff", "ffn_hidden_size")
-    names = ("moe_intermediate_size", "intermediate_size", *wide)
-    activation = str(config.get("hidden_act") or config.get("activation_function") or "")
+    mlp = ("moe_intermediate_size", "intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size")
+    activation = str(config.get("hidden_act") or config.get("hidden_activation"))
     return Shape(
         layers=size("how many layers there are", "num_hidden_layers", "n_layer", "n_layers"),
         hidden=hidden,
-        intermediate=experts * size("how wide an MLP is", *names, default=4 * hidden),
+        intermediate=experts * size("how wide an MLP is", *mlp, default=4 * hidden),
         heads=heads,
-        kv_heads=size("how many key heads there are", "num_key_value_heads", default=shared),
+        kv_heads=size("how many key heads there are", "num_key_value_heads", default=kv_heads),
         head_dim=size("how wide a head is", "head_dim", default=max(1, hidden // heads)),
         vocabulary=size("how large the vocabulary is", "vocab_size"),
-        tied=bool(config.get("tie_word_embeddings", True)),
-        gated=activation in {"silu", "swish"} or "gated" in activation or "glu" in activation,
+        tied=config.get("tie_word_embeddings") is not False,
+        gated=activation == "silu" or "gelu_pytorch_tanh" in activation,  # Llama's kin and Gemma's
     )
 
 
@@ -152,36 +142,38 @@ def estimate(
     longest: int,
     trained: int | None = None,
 ) -> Memory:
-    """The peak memory of a run of `preset`.
+    """The peak memory of a run whose longest row has `longest` tokens, `trained` of them trained.
 
-    Args:
-        preset: What is run.
-        base: Its model's layers.
-        shape: Its model's shape.
-        platform: What computes.
-        longest: Tokens of the longest row, cut at `max_seq_length`.
-        trained: Trained tokens in it; None counts all of them.
+    On a GPU it is what torch has allocated, on the CPU the whole process. None trains every token.
 
     Raises:
         LoraTuiError: no layer of the base has one of the target names.
     """
     run = _Run(preset, base, shape, platform)
-    rows = preset.training.per_device_train_batch_size
-    scored = rows * (longest if trained is None else min(trained, longest))
+    training, full = preset.training, run.full
+    tokens = training.per_device_train_batch_size * longest
+    scored = tokens if trained is None else training.per_device_train_batch_size * trained
     trainable = count_trainable(base, preset).parameters
-    gradients = trainable * run.trained_width
-    if run.full and shape.tied:
-        # As the head's and as the embedding's, before one is added to the other.
-        gradients += shape.vocabulary * shape.hidden * run.trained_width
-    adapter = 0 if run.full else trainable * (4 + run.copied_width(4))
+    width = run.stored if full else 4  # engine.trainer keeps adapters in float32
+    held = kept = run.kept(tokens)
+    if not platform.on_gpu:
+        held += round(_HOLES * kept)
+    copies, logits = run.copied * _elements(run.matrices), run.logits(scored)
+    gradients = trainable * width
+    if full and shape.tied:  # the head's and the embedding's, before they are added up
+        gradients += shape.vocabulary * shape.hidden * width
+    if full and training.gradient_accumulation_steps == 1:
+        # They come as activations go; a heap takes back no more than its holes.
+        room = logits + (held + copies if platform.on_gpu else held - kept)
+        gradients = max(0, gradients - room)
     return Memory(
         program=0 if platform.on_gpu else _PROGRAM,
-        weights=run.weights(),
-        adapter=adapter,
+        weights=run.weights() + copies,
+        adapter=0 if full else trainable * (4 + (run.computed if run.computed < 4 else 0)),
         gradients=gradients,
-        optimiser=run.optimiser(trainable),
-        activations=run.activations(rows * longest),
-        logits=run.logits(rows * longest, scored),
+        optimiser=run.optimiser(trainable * width, trainable),
+        activations=held,
+        logits=logits,
     )
 
 
@@ -200,96 +192,99 @@ class _Run:
 
     @property
     def stored(self) -> int:
-        """Bytes a number of the base."""
+        """Width of the base's weights."""
         return _WIDTH[weights_dtype(self.preset, self.platform)]
 
     @property
     def computed(self) -> int:
-        """Bytes a number of the arithmetic."""
+        """Width of the arithmetic."""
         return _WIDTH[compute_dtype(self.preset, self.platform)]
 
     @property
-    def trained_width(self) -> int:
-        """Bytes a trained number: an adapter is float32 whatever the base is."""
-        return self.stored if self.full else 4
-
-    def copied_width(self, stored: int) -> int:
-        """Bytes a number of autocast's copy of weights, which is kept for the way back."""
-        return self.computed if stored != self.computed else 0
+    def copied(self) -> int:
+        """Width of autocast's copy of the base's matrices, 0 without one."""
+        return self.computed if self.computed != self.stored else 0
 
     @property
-    def matrices(self) -> tuple[Layer, ...]:
+    def matrices(self) -> list[Layer]:
         """The linear layers without the head."""
-        return tuple(
-            targeted(self.base.layers, replace(self.preset.lora, target_modules="all-linear"))
-        )
+        return targeted(self.base.layers, replace(self.preset.lora, target_modules="all-linear"))
+
+    @property
+    def adapted(self) -> list[Layer]:
+        return [] if self.full else targeted(self.base.layers, self.preset.lora)
+
+    @property
+    def fused(self) -> bool:
+        """Whether Unsloth's own kernels compute, which keep less (unsloth.kernels)."""
+        return self.platform.on_gpu and self.platform.backend == "unsloth"
 
     def weights(self) -> int:
-        linear = _elements(self.matrices)
-        if self.preset.model.load_in_4bit:
-            return round(linear * _NF4) + (self.base.parameters - linear) * self.stored
-        return self.base.parameters * self.stored + linear * self.copied_width(self.stored)
+        packed = _elements(self.matrices) if self.preset.model.load_in_4bit else 0
+        return round(packed * _NF4) + (self.base.parameters - packed) * self.stored
 
-    def optimiser(self, trainable: int) -> int:
-        """What the optimiser remembers of each trained weight (torch.optim, bitsandbytes)."""
-        name, lora = self.preset.training.optim, self.preset.lora
+    def optimiser(self, size: int, trainable: int) -> int:
+        """Two moments a weight; Adafactor a row and a column a matrix (transformers); SGD none."""
+        name, extra = self.preset.training.optim, 0 if self.full else 2 * self.preset.lora.r
+        if name == "adafactor":
+            layers = self.adapted or self.matrices
+            return 4 * sum(layer.outputs + layer.inputs + extra for layer in layers)
         if name == "sgd":
             return 0
-        if name == "adafactor":  # transformers: a row and a column for each matrix
-            layers = self.matrices if self.full else targeted(self.base.layers, lora)
-            extra = 0 if self.full else 2 * lora.r
-            return 4 * sum(layer.outputs + layer.inputs + extra for layer in layers)
-        if "8bit" in name:
-            return round(trainable * _ADAM_8BIT)
-        return 2 * trainable * self.trained_width
+        return round(_ADAM_8BIT * trainable) if "8bit" in name else 2 * size
 
-    def activations(self, tokens: int) -> int:
-        """What autograd keeps of all layers, and what holding it costs."""
-        layers, kept = self.shape.layers, self.kept_a_token()
-        lora = self.preset.lora
-        dora = 0
-        if lora.use_dora and lora.lora_dropout and not self.full:
-            # The base's matrices are multiplied once more, in a copy (peft.tuners.lora.dora).
-            dora = self.computed * _elements(targeted(self.base.layers, lora))
-        if self.preset.training.gradient_checkpointing:  # each layer's input; one layer anew
-            total = tokens * (layers * self.shape.hidden * self.stored + kept) + dora // layers
-        else:
-            total = tokens * layers * kept + dora
-        return total if self.platform.on_gpu else round(total * (1 + _HOLES))
+    def kept(self, tokens: int) -> int:
+        """What autograd keeps of all layers; with checkpoints their inputs, and one layer anew."""
+        layers, block = self.shape.layers, tokens * self.kept_a_token()
+        if self.preset.lora.use_dora and self.preset.lora.lora_dropout:
+            # It multiplies by the matrices once more, in a copy (peft.tuners.lora.dora).
+            block += self.computed * _elements(self.adapted) // layers
+        if self.preset.training.gradient_checkpointing:
+            return tokens * layers * self.shape.hidden * self.stored + block
+        return layers * block
 
     def kept_a_token(self) -> int:
         """Bytes a token that autograd keeps of one layer."""
         shape, computed = self.shape, self.computed
-        fused = self.platform.on_gpu and self.platform.backend == "unsloth"  # unsloth.kernels
         queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
         if self.preset.training.per_device_train_batch_size > 1:
-            keys = queries  # with padding to mask, each head gets its own copy
-        kept = computed * (2 * queries + 2 * keys) + 4 * shape.heads  # q, out, k, v, logsumexp
-        # Two norms keep their input, in float32 unless fused; one that is trained its output too.
-        kept += 2 * shape.hidden * (computed if fused else 4)
-        kept += computed * shape.intermediate * (2 if fused else 3 if shape.gated else 1)
+            keys = (
+                queries  # beside a padding mask each head has a copy (integrations.sdpa_attention)
+            )
+        attention = (
+            computed * (2 * queries + 2 * keys) + 4 * shape.heads
+        )  # q, out, k, v, their sums
+        norms = 2 * shape.hidden * (computed if self.fused else 4)
+        mlp = computed * shape.intermediate * (2 if self.fused else 3 if shape.gated else 1)
         if self.full:
-            # The matrices' inputs: q, k and v share one, gate and up another, unless each is cast.
-            inputs = 2 if not self.copied_width(self.stored) else 5 if shape.gated else 4
-            kept += 2 * shape.hidden * self.stored
-            return kept + computed * (inputs * shape.hidden + shape.intermediate)
-        return kept + (2 * shape.hidden * computed if fused else 0) + self.kept_by_adapters(fused)
+            # What each matrix multiplies: shared by q, k, v and by gate, up, unless it is cast.
+            inputs = 2 if not self.copied else 5 if shape.gated else 4
+            norms += 2 * shape.hidden * self.stored
+            mlp += computed * (inputs * shape.hidden + shape.intermediate)
+        elif self.fused:
+            mlp += computed * 2 * shape.hidden
+        return attention + norms + mlp + self.kept_by_adapters() // shape.layers
 
-    def kept_by_adapters(self, fused: bool) -> int:
-        """Bytes a token that the adapters of one layer keep: inputs, and which were dropped."""
-        lora, layers = self.preset.lora, targeted(self.base.layers, self.preset.lora)
+    def kept_by_adapters(self) -> int:
+        """Bytes a token that all adapters keep: inputs, and which were dropped (peft, torch)."""
+        lora, computed = self.preset.lora, self.computed
         dropped = 0 if not lora.lora_dropout else 1 if self.platform.on_gpu else 4
-        width = dropped + (0 if fused else self.computed)
-        kept = sum(width * layer.inputs + self.computed * lora.r for layer in layers)
-        if lora.use_dora:
-            kept += sum(2 * self.computed * layer.outputs for layer in layers)
-        return kept // self.shape.layers
+        width = dropped + (0 if self.fused else computed)
+        each = [width * layer.inputs + computed * lora.r for layer in self.adapted]
+        dora = [2 * computed * layer.outputs * lora.use_dora for layer in self.adapted]
+        return sum(each) + sum(dora)
 
-    def logits(self, tokens: int, scored: int) -> int:
-        """The scores of the trained tokens over the vocabulary, a chunk at a time."""
-        chunk, width = _CHUNKS[self.platform.backend, self.platform.on_gpu]
-        head = self.shape.vocabulary * self.shape.hidden * self.copied_width(self.stored)
-        return min(scored * self.shape.vocabulary, chunk) * width + head
+    def logits(self, scored: int) -> int:
+        """The scores of the trained tokens, a chunk at a time, and the head as it is multiplied."""
+        chunk, width = _LOGITS[self.platform.backend, self.platform.device]
+        head = self.shape.vocabulary * self.shape.hidden
+        # Unsloth's loss for a CPU makes the head's gradient on the way forward, in float32.
+        early = (
+            4
+            if self.full and (self.platform.backend, self.platform.device) == ("unsloth", "cpu")
+            else 0
+        )
+        return min(scored * self.shape.vocabulary, chunk) * width + head * (self.copied + early)
 
 
 def _elements(layers: Iterable[Layer]) -> int:
@@ -306,21 +301,12 @@ def largest_batch(
     free: int,
     trained: int | None = None,
 ) -> int | None:
-    """The largest per_device_train_batch_size that fits into `free` bytes; None if not even 1.
-
-    Args as for `estimate`.
-    """
+    """The largest per_device_train_batch_size that fits into `free` bytes; None if not even 1."""
 
     def fits(rows: int) -> bool:
         training = replace(preset.training, per_device_train_batch_size=rows)
-        changed = replace(preset, training=training)
-        found = estimate(changed, base, shape, platform, longest=longest, trained=trained)
-        return found.total <= free
+        larger = replace(preset, training=training)
+        memory = estimate(larger, base, shape, platform, longest=longest, trained=trained)
+        return memory.total <= free
 
-    if not fits(1):
-        return None
-    low, high = 1, MOST_ROWS + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low
+    return bisect_left(range(1, MOST_ROWS + 1), x=True, key=lambda rows: not fits(rows)) or None

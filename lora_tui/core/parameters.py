@@ -6,6 +6,7 @@ parameters; DoRA adds a magnitude of `out` (peft.tuners.lora.layer).
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -146,12 +147,22 @@ def targeted(layers: tuple[Layer, ...], lora: LoraSettings) -> list[Layer]:
     """The layers PEFT gives an adapter: those whose name is, or ends in, one of the targets."""
     if lora.target_modules == "all-linear":
         return [layer for layer in layers if layer.name.rpartition(".")[2] not in _HEADS]
-    targets = set(lora.target_modules)
-    return [
-        layer
-        for layer in layers
-        if layer.name in targets or any(layer.name.endswith(f".{target}") for target in targets)
-    ]
+    targets = lora.target_modules
+    return [layer for layer in layers if any(_is(layer.name, target) for target in targets)]
+
+
+def _is(name: str, target: str) -> bool:
+    return name == target or name.endswith(f".{target}")
+
+
+def unmatched(names: Sequence[str], lora: LoraSettings) -> list[str]:
+    """Names in lora.target_modules that none of the modules `names` has.
+
+    PEFT passes over them silently.
+    """
+    if lora.method == "full" or isinstance(lora.target_modules, str):
+        return []
+    return [one for one in lora.target_modules if not any(_is(name, one) for name in names)]
 
 
 def count_trainable(base: Base, preset: Preset) -> Trainable:

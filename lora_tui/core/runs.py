@@ -11,6 +11,7 @@ import re
 import shutil
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,8 +86,17 @@ class Run:
         return self.path / "model"
 
 
-def create(preset: Preset, *, name: str = "", command: str = "", kind: str = "train") -> Run:
+def create(
+    preset: Preset,
+    *,
+    name: str = "",
+    command: str = "",
+    kind: str = "train",
+    options: Mapping[str, Any] | None = None,
+) -> Run:
     """A new run directory with `preset.toml` and `run.json`; nothing is started.
+
+    `options` are for the job alone: they say nothing about the preset.
 
     Raises:
         LoraTuiError: the disk did not take it; nothing is left behind.
@@ -112,6 +122,7 @@ def create(preset: Preset, *, name: str = "", command: str = "", kind: str = "tr
         "host": platform.node(),
         "preset": preset.name,
         "model": preset.model.name_or_path,
+        **({"options": dict(options)} if options else {}),
     }
     try:
         write_atomically(run.preset, dumps(preset))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lora_tui.core import hub, locations
 from lora_tui.core.files import private_folder
+from lora_tui.core.hardware import usable_cores
 from lora_tui.core.presets import Preset, is_demo
 
 
@@ -50,18 +51,6 @@ def choose_device(device: str) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(index)
     else:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-
-
-def usable_cores() -> int:
-    """Cores this process may really use: its affinity, and a container's quota where one is set."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()[:2]
-        return max(1, min(cores, int(quota) // int(period)))
-    except (OSError, ValueError):  # no cgroup v2, or "max"
-        return cores
 
 
 def needs_hub(preset: Preset) -> bool:

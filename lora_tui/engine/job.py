@@ -93,11 +93,12 @@ def _reserve(run: Run) -> Path:
     return run.path / ".reserve"
 
 
-def with_torch(job: Job, **facts: Any) -> TorchJob:
+def with_torch(job: Job, *, with_backend: bool = True, **facts: Any) -> TorchJob:
     """Import what the preset needs to compute, in order, and say that the run has started.
 
     Args:
         job: What was begun.
+        with_backend: Whether transformers and Unsloth are imported too.
         facts: More fields for the `started` event.
 
     Raises:
@@ -125,7 +126,8 @@ def with_torch(job: Job, **facts: Any) -> TorchJob:
         versions=machine.versions(),
         **facts,
     )
-    backends.import_backend(chosen)
+    if with_backend:
+        backends.import_backend(chosen)
     return started
 
 

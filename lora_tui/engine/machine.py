@@ -3,10 +3,12 @@
 import os
 import platform
 import resource
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from lora_tui.core import hardware
 from lora_tui.core.platforms import cpu_has_bfloat16
 
 _LIBRARIES = (
@@ -57,9 +59,36 @@ def peak_memory(torch: Any, device: str) -> int:
     """The most memory taken so far: on the GPU by torch, else by this process."""
     if device == "cuda":
         return int(torch.cuda.max_memory_allocated())
+    return _own_memory("VmHWM:")
+
+
+def resident_memory(torch: Any, device: str) -> int:
+    """The memory taken now: on the GPU by torch, else by this process."""
+    if device == "cuda":
+        return int(torch.cuda.memory_reserved())
+    return _own_memory("VmRSS:")
+
+
+def _own_memory(name: str) -> int:
     try:
         # Not getrusage first: its figure is inherited from the process that started this one.
         status = Path("/proc/self/status").read_text("ascii", "replace")
-        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+        return int(status.partition(name)[2].split()[0]) * 1024
     except (OSError, IndexError, ValueError):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def forget_peak(torch: Any, device: str) -> None:
+    """Begin to count the peak anew, where the system allows it."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        return
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", "ascii")  # proc(5): resets VmHWM
+
+
+def free_memory(torch: Any, device: str) -> int | None:
+    """Bytes that this process can still take; None where nobody knows."""
+    if device == "cuda":
+        return int(torch.cuda.mem_get_info()[0])
+    return hardware.free_memory()

@@ -57,6 +57,13 @@ class Example:
         """How many tokens count."""
         return _size(self.spans)
 
+    def ends_in(self, special: frozenset[int]) -> bool:
+        """Whether the last trained token is one of `special`, as an end of turn is.
+
+        Of a row that is cut, which has no end, yes.
+        """
+        return self.truncated or self.input_ids[self.spans[-1][1] - 1] in special
+
     @property
     def labels(self) -> Tokens:
         """The token to predict at each place, `IGNORED` where none counts."""

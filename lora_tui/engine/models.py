@@ -45,6 +45,17 @@ def reference_of(preset: Preset) -> str:
     return name
 
 
+def read_config(preset: Preset) -> Any:
+    """The base's configuration, as transformers reads it."""
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(
+        reference_of(preset),
+        revision=preset.model.revision or None,
+        trust_remote_code=preset.model.trust_remote_code,
+    )
+
+
 def load_tokenizer(preset: Preset) -> Any:
     """The base's tokenizer; both backends train on what this one makes of the rows."""
     from transformers import AutoTokenizer
@@ -65,14 +76,10 @@ def load_tokenizer(preset: Preset) -> Any:
 def load(preset: Preset, platform: Platform) -> Loaded:
     """The base with what is trained of it switched on: an adapter, or every weight."""
     import torch
-    from transformers import AutoConfig, set_seed
+    from transformers import set_seed
 
     reference = reference_of(preset)
-    config = AutoConfig.from_pretrained(
-        reference,
-        revision=preset.model.revision or None,
-        trust_remote_code=preset.model.trust_remote_code,
-    )
+    config = read_config(preset)
     dtype = getattr(torch, weights_dtype(preset, platform))
     loader = _load_by_unsloth if platform.backend == "unsloth" else _load_by_transformers
     base = loader(preset, platform, reference, dtype)
@@ -178,16 +185,3 @@ def _attach_adapter(base: Any, preset: Preset, platform: Platform, reference: st
     config.base_model_name_or_path = reference
     config.revision = preset.model.revision or None
     return model
-
-
-def unmatched_targets(model: Any, preset: Preset) -> list[str]:
-    """Names in lora.target_modules that no layer has: PEFT passes over them silently."""
-    targets = preset.lora.target_modules
-    if isinstance(targets, str):
-        return []
-    names = [name for name, _ in model.named_modules()]
-    return [target for target in targets if not any(_ends_in(name, target) for name in names)]
-
-
-def _ends_in(name: str, target: str) -> bool:
-    return name == target or name.endswith(f".{target}")

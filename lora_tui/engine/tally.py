@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy
 
-from lora_tui.engine.masking import Example
 from lora_tui.engine.reading import Content, Left, Made
 
 NAMED = 100
@@ -72,16 +71,9 @@ class Tally:
         self.texts.append(hash(text))
         asked = text if rendered.is_plain else text[: rendered.spans[-1][0]]
         self.prompts.append(hash(asked))
-        if not self._ends(example):
+        if not example.ends_in(self._special_ids):
             self.unended.add(item.number)
         self._look_into(item.number, item.content)
-
-    def _ends(self, example: Example) -> bool:
-        """Whether the row's last trained token ends a turn; of a cut row, which has none, yes."""
-        if example.truncated:
-            return True
-        last = example.spans[-1][1] - 1
-        return example.input_ids[last] in self._special_ids
 
     def _look_into(self, number: int, content: Content) -> None:
         if isinstance(content, str):

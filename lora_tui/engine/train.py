@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lora_tui.core import runs
+from lora_tui.core import parameters, runs
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.engine import checkpoints, data, job, machine
 from lora_tui.engine.job import Job, TorchJob, with_torch
@@ -17,8 +17,7 @@ def main(folder: Path, *, resume: bool) -> int:
 
     def work(begun: Job) -> None:
         checkpoint = checkpoints.last_complete(begun.run) if resume else None
-        facts = {"resumed_from": checkpoint[0]} if checkpoint else {}
-        current = with_torch(begun, **facts)
+        current = with_torch(begun, resumed_from=checkpoint[0] if checkpoint else None)
         checkpoints.discard_broken(current.run)
         if resume and not checkpoint:
             current.warn("There is no complete checkpoint to resume from, so the run begins again.")
@@ -109,7 +108,6 @@ def _refuse_other_data(job: Job, rows: data.Data) -> None:
 
 def _tell_about(job: TorchJob, loaded: Any, rows: data.Data) -> None:
     """The `model` event, and what is odd about model or data."""
-    from lora_tui.engine import models
 
     preset = job.preset
     job.emit(
@@ -124,7 +122,8 @@ def _tell_about(job: TorchJob, loaded: Any, rows: data.Data) -> None:
     )
     for text in (*_about_rows(rows), *rows.template.warnings):
         job.warn(text)
-    if preset.lora.method == "lora" and (missing := models.unmatched_targets(loaded.model, preset)):
+    names = [name for name, _ in loaded.model.named_modules()]
+    if missing := parameters.unmatched(names, preset.lora):
         job.warn(
             f"No layer is called {', '.join(missing)} (lora.target_modules); the rest is trained."
         )

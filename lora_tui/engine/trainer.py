@@ -132,13 +132,14 @@ def build(
     rows: Sequence[Example],
     checkpoints: Path,
     report: TrainerCallback,
+    in_order: bool = False,
 ) -> Trainer:
-    """A trainer whose only voice is `report`."""
+    """A trainer whose only voice is `report`; `in_order` takes the rows as they stand."""
     if platform.backend == "transformers" and not platform.on_gpu:
         fused_head.install()
     trainer = Trainer(
         model=model,
-        args=arguments(preset, platform, checkpoints),
+        args=arguments(preset, platform, checkpoints, in_order=in_order),
         data_collator=Collator(pad_id(tokenizer)),
         train_dataset=as_dataset(rows),
         processing_class=tokenizer,
@@ -161,7 +162,9 @@ def as_dataset(rows: Sequence[Example]) -> Dataset:
     return Dataset.from_dict(columns)
 
 
-def arguments(preset: Preset, platform: Platform, checkpoints: Path) -> SFTConfig:
+def arguments(
+    preset: Preset, platform: Platform, checkpoints: Path, *, in_order: bool = False
+) -> SFTConfig:
     """The preset's [training] as TRL takes it, and what keeps TRL quiet and exact."""
     training = preset.training
     compute = compute_dtype(preset, platform)
@@ -179,6 +182,7 @@ def arguments(preset: Preset, platform: Platform, checkpoints: Path) -> SFTConfi
         optim=training.optim,
         seed=training.seed,
         data_seed=training.seed,
+        train_sampling_strategy="sequential" if in_order else "random",
         logging_steps=training.logging_steps,
         save_strategy="steps",
         save_steps=training.save_steps or NEVER,

@@ -4,25 +4,14 @@ import importlib.metadata
 import locale
 import os
 import platform
-import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from lora_tui.core import hub, locations, text
+from lora_tui.core import hardware, hub, locations, text
+from lora_tui.core.items import Item
 
 _NEEDED = ("torch", "transformers", "peft", "trl", "datasets")
 _LITTLE_DISK = 5e9
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One thing looked at: green, yellow or red, why, and what to do."""
-
-    name: str
-    status: str
-    detail: str
-    remedy: str = ""
 
 
 def examine() -> Iterator[Item]:
@@ -108,7 +97,7 @@ def _unsloth() -> Item:
 def _disk() -> Item:
     folder = locations.home()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
-    free = shutil.disk_usage(existing).free
+    free = hardware.free_disk(folder)
     detail = f"{text.size(free)} free for {folder}"
     if not os.access(existing, os.W_OK):
         return Item(

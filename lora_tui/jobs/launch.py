@@ -7,8 +7,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import IO
+from typing import IO, Any
 
 from lora_tui.core import events, locks, runs
 from lora_tui.core.errors import BadInput, LoraTuiError
@@ -92,7 +93,14 @@ def _take(lock: int, run: Run) -> None:
         raise LoraTuiError(f"{run.id} has just been deleted.")
 
 
-def start(preset: Preset, *, name: str = "", command: str = "", kind: str = "train") -> Run:
+def start(
+    preset: Preset,
+    *,
+    name: str = "",
+    command: str = "",
+    kind: str = "train",
+    options: Mapping[str, Any] | None = None,
+) -> Run:
     """Create a run of `preset`, or a report on it, and launch its engine.
 
     Raises:
@@ -100,7 +108,7 @@ def start(preset: Preset, *, name: str = "", command: str = "", kind: str = "tra
     """
     if kind != "train":
         _make_room()
-    run = runs.create(located(preset), name=name, command=command, kind=kind)
+    run = runs.create(located(preset), name=name, command=command, kind=kind, options=options)
     try:
         launch(run, kind)
     except LoraTuiError:

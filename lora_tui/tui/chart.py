@@ -1,4 +1,4 @@
-"""A run's curve as finished lines of text. The one place that knows plotext.
+"""A run's curve as finished lines of text. The one place that knows plotext's private names.
 
 Everything here is pure and runs in a worker thread: plotext takes milliseconds to draw, and a third
 of a second to import.
@@ -26,7 +26,7 @@ TITLES = {
 _LARGEST = 1e30
 _TINIEST = 1e-30
 _DOTS = 4  # raw values shown in one dot column, however many there are
-_TO_ASCII = str.maketrans("│┤└┬─├┴┼", "|+++-+++")
+AXES_IN_ASCII = str.maketrans("│┤└┬─├┴┼", "|+++-+++")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
-    """Where the canvas lies between its axes."""
+class Canvas:
+    """Where the drawing lies between its axes."""
 
     across: Axis
     up: Axis
@@ -84,12 +84,12 @@ def draw(snapshot: Snapshot, options: Options, waiting: str = "") -> Rows:
     raw = () if is_smooth else _thinned(points, frame, fine)
     line = _averaged(points, frame, fine, smooth=not is_smooth)
     dot, stroke, spot = (".", "*", "@") if options.ascii_only else ("braille", "braille", "●")
-    back = _figure(options.width, options.height, frame)
+    back = new_figure(options.width, options.height, frame)
     back.draw(back.signal(*_split(raw), marker=dot))
-    front = _figure(frame.width, frame.height, frame)
+    front = new_figure(frame.width, frame.height, frame)
     front.draw(front.signal(*_split(line), marker=stroke).lines(True))
     front.draw(front.signal(*_split(_spaced(evals, frame)), marker=spot))
-    return _laid_over(_text(back), _text(front), frame, spot, ascii_only=options.ascii_only)
+    return _laid_over(lines_of(back), lines_of(front), frame, spot, ascii_only=options.ascii_only)
 
 
 def _usable(points: Points, *, log: bool) -> Points:
@@ -114,7 +114,7 @@ def _note(text: str, options: Options) -> Rows:
     return (*(blank,) * (options.height // 2), ((text.center(options.width), "muted"),))
 
 
-def _frame(points: Points, evals: Points, most: int | None, options: Options) -> _Frame:
+def _frame(points: Points, evals: Points, most: int | None, options: Options) -> Canvas:
     last = max(series[-1][0] for series in (points, evals) if series)
     across = step_axis(last, most, options.width)
     latest = [value for _, value in points[-3:]]
@@ -125,22 +125,22 @@ def _frame(points: Points, evals: Points, most: int | None, options: Options) ->
     up = axis([value for _, value in points], must_show, options.height)
     left = max(map(len, up.labels), default=0) + 1
     if options.width - left < 4 or options.height < 4:
-        return _Frame(across, up, 0, options.width, options.height)
-    return _Frame(across, up, left, options.width - left, options.height - 2)
+        return Canvas(across, up, 0, options.width, options.height)
+    return Canvas(across, up, left, options.width - left, options.height - 2)
 
 
 def _logarithms(points: Points) -> Points:
     return tuple((step, math.log10(value)) for step, value in points)
 
 
-def _clamped(points: Points, frame: _Frame) -> Points:
+def _clamped(points: Points, frame: Canvas) -> Points:
     """Values far outside are drawn just outside: plotext walks every cell of a line."""
     margin = frame.up.high - frame.up.low
     low, high = frame.up.low - margin, frame.up.high + margin
     return tuple((step, min(max(value, low), high)) for step, value in points)
 
 
-def _columns(points: Points, frame: _Frame, fine: int) -> list[list[tuple[float, float]]]:
+def _columns(points: Points, frame: Canvas, fine: int) -> list[list[tuple[float, float]]]:
     """The points that share a dot column, from left to right."""
     scale = frame.width * fine / frame.across.high
     groups: list[list[tuple[float, float]]] = []
@@ -154,7 +154,7 @@ def _columns(points: Points, frame: _Frame, fine: int) -> list[list[tuple[float,
     return groups
 
 
-def _thinned(points: Points, frame: _Frame, fine: int) -> Points:
+def _thinned(points: Points, frame: Canvas, fine: int) -> Points:
     """At most `_DOTS` values a dot column, its extremes among them: a spike stays visible."""
     kept: list[tuple[float, float]] = []
     for group in _columns(points, frame, fine):
@@ -167,7 +167,7 @@ def _thinned(points: Points, frame: _Frame, fine: int) -> Points:
     return tuple(kept)
 
 
-def _averaged(points: Points, frame: _Frame, fine: int, *, smooth: bool) -> Points:
+def _averaged(points: Points, frame: Canvas, fine: int, *, smooth: bool) -> Points:
     """One value a dot column; smoothed, the weighted mean of it and its neighbours.
 
     Neighbours on both sides, so that the line runs through the middle of the dots without lag; and
@@ -188,7 +188,7 @@ def _averaged(points: Points, frame: _Frame, fine: int, *, smooth: bool) -> Poin
     return tuple(line)
 
 
-def _spaced(points: Points, frame: _Frame) -> Points:
+def _spaced(points: Points, frame: Canvas) -> Points:
     """The last, the best, and of the others as many as leave the line visible."""
     if not points:
         return ()
@@ -207,14 +207,14 @@ def _split(points: Points) -> tuple[list[float], list[float]]:
 
 
 def _laid_over(
-    back: list[str], front: list[str], frame: _Frame, spot: str, *, ascii_only: bool
+    back: list[str], front: list[str], frame: Canvas, spot: str, *, ascii_only: bool
 ) -> Rows:
     """The line over the raw values: a cell of the line shows nothing else, so it stays crisp."""
     rows = []
     for y, under in enumerate(back):
         over = front[y] if y < frame.height else ""
         pieces: list[tuple[str, str]] = []
-        for x, below in enumerate(under.translate(_TO_ASCII) if ascii_only else under):
+        for x, below in enumerate(under.translate(AXES_IN_ASCII) if ascii_only else under):
             inside = x - frame.left
             above = over[inside] if 0 <= inside < len(over) else " "
             character = below if above == " " else above
@@ -238,7 +238,7 @@ def _plotext() -> Any:
     return plotext
 
 
-def _figure(width: int, height: int, frame: _Frame) -> Any:
+def new_figure(width: int, height: int, frame: Canvas) -> Any:
     """A figure of our own: plotext's shared one is not safe beside other threads.
 
     It has axes if it is larger than the canvas.
@@ -265,6 +265,7 @@ def _figure(width: int, height: int, frame: _Frame) -> Any:
     return figure
 
 
-def _text(figure: Any) -> list[str]:
+def lines_of(figure: Any) -> list[str]:
+    """The figure, drawn."""
     lines: list[str] = figure.build().string(True).removesuffix("\n").split("\n")
     return lines

@@ -1,10 +1,8 @@
 """The machine in one line for the title bar: asked in a worker, and never of torch."""
 
-import os
 import shutil
-from pathlib import Path
 
-from lora_tui.core import locations, text
+from lora_tui.core import hardware, locations, text
 from lora_tui.tui.columns import dot
 
 
@@ -33,17 +31,11 @@ def _gpu() -> str:
 
 
 def _cpu() -> str:
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except (AttributeError, OSError):  # not Linux
-        cores = os.cpu_count() or 1
+    cores = hardware.usable_cores()
     parts = [f"{cores} {'core' if cores == 1 else 'cores'}"]
-    try:
-        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
-        sizes = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
-        parts.append(_of(sizes["MemTotal"] - sizes["MemAvailable"], sizes["MemTotal"]))
-    except (OSError, ValueError, IndexError, KeyError):
-        pass  # not Linux
+    if found := hardware.memory():
+        free, total = found
+        parts.append(_of(total - free, total))
     return dot().join(parts)
 
 
@@ -52,9 +44,7 @@ def _of(used: float, total: float) -> str:
 
 
 def _disk() -> str:
-    home = locations.home()
     try:
-        existing = next(path for path in (home, *home.parents) if path.exists())
-        return f"disk {text.size(shutil.disk_usage(existing).free)}"
+        return f"disk {text.size(hardware.free_disk(locations.home()))}"
     except OSError:
         return ""

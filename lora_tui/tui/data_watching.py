@@ -1,0 +1,337 @@
+"""The data screen's thread: start the job, follow it, read its pages, draw, hand over frames.
+
+No widget is touched from here: frames leave through a callback.
+"""
+
+import json
+import queue
+import threading
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lora_tui.core import data_advice
+from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.events import Event, whole
+from lora_tui.core.pages import Page, Pages
+from lora_tui.core.presets import Preset
+from lora_tui.core.runs import Run
+from lora_tui.jobs import launch, stop
+from lora_tui.jobs.follow import follow
+from lora_tui.tui import histogram, row_text
+from lora_tui.tui.histogram import Lengths
+from lora_tui.tui.log_pages import last_lines
+from lora_tui.tui.look import ascii_only
+from lora_tui.tui.row_head import Oddities, head
+from lora_tui.tui.widgets.painting import Row, Rows
+
+_APART = 0.25  # seconds between two frames that nobody asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The cells there are: the width of a row's text, and the size of the histogram."""
+
+    text: int = 0
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the reader asks for: `by` rows on, `to` a number or an end, the next `odd` one."""
+
+    kind: str
+    by: int = 0
+    room: Room = Room()
+
+
+class Wishes(threading.Event):
+    """What the screen wants from its thread, in order, and, once set, that it ends."""
+
+    def __init__(self, *wishes: Wish) -> None:
+        super().__init__()
+        self._waiting: queue.SimpleQueue[Wish] = queue.SimpleQueue()
+        self._woken = threading.Event()
+        for wish in wishes:
+            self.put(wish)
+
+    def put(self, wish: Wish) -> None:
+        """One wish more."""
+        self._waiting.put(wish)
+        self._woken.set()
+
+    def take(self) -> Iterable[Wish]:
+        """All that wait."""
+        with suppress(queue.Empty):
+            while True:
+                yield self._waiting.get_nowait()
+
+    @property
+    def are_waiting(self) -> bool:
+        """Whether something is to be done first."""
+        return not self._waiting.empty() or self.is_set()
+
+    def set(self) -> None:
+        super().set()
+        self._woken.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Return after `timeout`, or as soon as anything is wanted."""
+        self._woken.wait(timeout)
+        self._woken.clear()
+        return self.is_set()
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """A finished report, in words and figures."""
+
+    facts: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+    remedies: tuple[tuple[str, Mapping[str, Any]], ...]
+    columns: Mapping[str, str]
+    lengths: Lengths
+    kept: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowShown:
+    """One row, laid out; `key` tells it from others."""
+
+    key: tuple[int, bool]
+    number: int
+    is_raw: bool
+    head: Row
+    notes: Row
+    text: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """All that the screen shows of one moment; `doing` says what the job is at, if it is."""
+
+    doing: str = "starting the engine…"
+    first: tuple[Mapping[str, Any], ...] = ()
+    names: tuple[str, ...] = ()
+    row: RowShown | None = None
+    findings: Findings | None = None
+    picture: Rows = ()
+    failure: tuple[str, str] | None = None
+    said: tuple[int, str] = field(default=(0, ""))
+
+
+class DataWatch:
+    """One data report made and shown, until the screen wants no more of it."""
+
+    def __init__(
+        self,
+        preset: Preset,
+        wishes: Wishes,
+        show: Callable[[Frame], object],
+        *,
+        number: int = 0,
+        is_raw: bool = False,
+    ) -> None:
+        """Begin at row `number`, as it came or as it is trained on."""
+        self._preset, self._wishes, self._show = preset, wishes, show
+        self._number, self._is_raw = number, is_raw
+        self._at = 0
+        self._room, self._frame = Room(), Frame()
+        self._oddities, self._total = Oddities(), 0
+        self._due = 0.0
+
+    def run(self) -> None:
+        """Hand over frames until there are no more wishes; a job still at work is killed then."""
+        try:
+            self._run = launch.start(self._preset, name=self._preset.name, kind="data")
+        except LoraTuiError as error:
+            self._hand_over(replace(self._frame, doing="", failure=(error.summary, error.hint)))
+            return
+        self._pages = Pages(self._run.path)
+        try:
+            self._follow()
+            while not self._wishes.wait():
+                self._answer()
+        finally:
+            with suppress(LoraTuiError):  # mostly because it has ended
+                stop.kill(self._run)
+
+    def _follow(self) -> None:
+        final: Event | None = None
+        for batch in follow(self._run, self._wishes, every=0.1):
+            for event in batch:
+                self._note(event)
+                final = event if event["kind"] in {"finished", "failed", "stopped"} else final
+            if self._pages_grew() or batch or self._wishes.are_waiting:
+                self._answer()
+        if not self._wishes.is_set():
+            self._pages_grew()
+            self._end(final or {})
+            self._answer()
+
+    # --- what the job tells --------------------------------------------------------------------
+
+    def _note(self, event: Event) -> None:
+        frame = self._frame
+        if event["kind"] == "rows":
+            rows = event.get("rows")
+            first = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+            names = tuple(dict.fromkeys(str(name) for row in first for name in row))
+            self._frame = replace(
+                frame, doing="loading the tokeniser…", first=tuple(first), names=names
+            )
+        elif event["kind"] == "progress":
+            done, total = whole(event.get("done")) or 0, whole(event.get("total")) or 0
+            self._total = total
+            self._frame = replace(frame, doing=f"reading {done:,} of {total:,}")
+
+    def _pages_grew(self) -> bool:
+        before = len(self._pages)
+        is_first = not before and len(self._pages.look())
+        if is_first:
+            self._at = self._place_of(self._number)
+        return bool(is_first)
+
+    def _end(self, final: Event) -> None:
+        """What came of it: findings, or why there are none."""
+        failure: tuple[str, str] | None = None
+        if final.get("kind") == "failed":
+            failure = str(final.get("summary") or "It failed."), str(final.get("hint") or "")
+        elif not final:
+            words = " ".join(last_lines(self._run.log, 3))
+            failure = "The reading was ended from outside.", words or "Perhaps memory ran out."
+        else:
+            try:
+                report = json.loads(self._run.report.read_text("utf-8"))
+                findings = _findings(report)
+                self._oddities, self._total = Oddities.of(report), int(report["rows"])
+                self._frame = replace(self._frame, doing="", findings=findings)
+                return
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                failure = "The report cannot be read.", f"It should be in {self._run.report}."
+        self._frame = replace(self._frame, doing="", failure=failure)
+
+    # --- what the reader wants -----------------------------------------------------------------
+
+    def _answer(self) -> None:
+        """Do what is wished for, and show what came of it."""
+        asked = False
+        for wish in self._wishes.take():
+            self._fulfil(wish)
+            asked = True
+        if not asked and self._frame.doing and time.monotonic() < self._due:
+            return
+        frame = replace(self._frame, row=self._row())
+        if frame.findings and not frame.picture:
+            self._hand_over(frame)  # figures at once: importing plotext takes a while
+        self._hand_over(replace(frame, picture=self._picture()))
+
+    def _fulfil(self, wish: Wish) -> None:
+        last = max(0, self._count - 1)
+        match wish.kind:
+            case "room":
+                self._room = wish.room
+            case "by":
+                self._at = min(max(self._at + wish.by, 0), last)
+            case "first":
+                self._at = 0
+            case "last":
+                self._at = last
+            case "number":
+                self._at = min(self._place_of(wish.by), last)
+            case "kind":
+                self._is_raw = not self._is_raw
+            case "odd":
+                self._seek_odd(wish.by)
+
+    @property
+    def _count(self) -> int:
+        return len(self._pages.look()) or len(self._frame.first)
+
+    def _place_of(self, number: int) -> int:
+        """Where a row is among the pages, or the next that is there."""
+        numbers = self._pages.numbers
+        return min(bisect_left(numbers, number), len(numbers) - 1) if numbers else number
+
+    def _seek_odd(self, by: int) -> None:
+        """Go to the next odd row, all the way round; a new wish ends the search."""
+        count, at = len(self._pages.look()), self._at
+        may_be_odd = self._oddities.any or not self._frame.findings
+        for _ in range(count if may_be_odd else 0):
+            if self._wishes.are_waiting:
+                return
+            at = (at + by) % count
+            page = self._page(at)
+            if page is not None and self._oddities.is_odd(page):
+                if at == self._at:
+                    break
+                self._at = at
+                return
+        page = self._page(self._at) if count else None
+        here = page is not None and self._oddities.is_odd(page)
+        if self._frame.doing:
+            words = f"No {'other ' * here}row read so far is odd."
+        else:
+            words = "No other row is odd." if here else "No row is odd."
+        self._frame = replace(self._frame, said=(self._frame.said[0] + 1, words))
+
+    def _page(self, at: int) -> Page | None:
+        try:
+            return self._pages[at]
+        except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+            return None  # the report was removed, or is garbage
+
+    # --- drawing -------------------------------------------------------------------------------
+
+    def _row(self) -> RowShown | None:
+        """The present row, for the room there is."""
+        first, width = self._frame.first, self._room.text
+        if not width or not (len(self._pages) or first):
+            return None
+        if not len(self._pages):
+            at = min(self._at, len(first) - 1)
+            page = Page(at, f"row {at + 1:,}", first[at])
+            line: Row = ((page.place, "strong"), (f" of the first {len(first)}", "muted"))
+            return RowShown((at, True), at, True, line, (), row_text.raw(page.raw, width))
+        found = self._page(self._at)
+        if found is None:
+            gone: Row = (("this row cannot be read any more", "bad"),)
+            return RowShown((self._at, True), self._number, True, gone, (), ())
+        self._number = found.number
+        is_raw = self._is_raw or not found.text
+        longest = self._preset.model.max_seq_length
+        text = (
+            row_text.raw(found.raw, width)
+            if is_raw
+            else row_text.rendered(found, width, longest)
+        )
+        words, notes = head(found, self._total, longest, self._oddities, width)
+        return RowShown((self._at, is_raw), found.number, is_raw, words, notes, text)
+
+    def _picture(self) -> Rows:
+        findings, room = self._frame.findings, self._room
+        if findings is None:
+            return ()
+        return histogram.draw(
+            findings.lengths, room.width, room.height, ascii_only=ascii_only()
+        )
+
+    def _hand_over(self, frame: Frame) -> None:
+        self._frame = frame
+        self._due = time.monotonic() + _APART
+        self._show(frame)
+
+
+def _findings(report: Mapping[str, Any]) -> Findings:
+    return Findings(
+        facts=tuple(data_advice.facts(report)),
+        warnings=tuple(map(str, report["warnings"])),
+        remedies=tuple((str(one["text"]), dict(one["changes"])) for one in report["remedies"]),
+        columns=dict(report["columns"]),
+        lengths=Lengths.of(report),
+        kept=int(report["kept"]),
+    )
