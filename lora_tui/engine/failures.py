@@ -3,6 +3,7 @@
 import errno
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from lora_tui.core.errors import LoraTuiError
 
@@ -23,6 +24,18 @@ def explain(error: BaseException) -> Explanation:
         f"{type(error).__name__}: {_first_line(error)}",
         "This is not a failure lora-tui knows. engine.log in the run's folder has the whole trace.",
     )
+
+
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """Say which model or data set a library's failure is about: most do not."""
+    try:
+        yield
+    except LoraTuiError:
+        raise
+    except Exception as error:
+        summary, hint = explain(error)
+        raise LoraTuiError(f"{what}: {summary}", hint) from error
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -8,6 +8,7 @@ from lora_tui.core import locations
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.platforms import Platform, compute_dtype, weights_dtype
 from lora_tui.core.presets import Preset, is_demo
+from lora_tui.engine import failures
 
 
 @dataclass(slots=True)
@@ -60,11 +61,12 @@ def load_tokenizer(preset: Preset) -> Any:
     """The base's tokenizer; both backends train on what this one makes of the rows."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(
-        reference_of(preset),
-        revision=preset.model.revision or None,
-        trust_remote_code=preset.model.trust_remote_code,
-    )
+    with failures.naming(preset.model.name_or_path):
+        tokenizer = AutoTokenizer.from_pretrained(
+            reference_of(preset),
+            revision=preset.model.revision or None,
+            trust_remote_code=preset.model.trust_remote_code,
+        )
     if not tokenizer.is_fast:
         raise LoraTuiError(
             f"The tokenizer of {preset.model.name_or_path} does not say where its tokens lie.",

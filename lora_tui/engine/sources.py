@@ -11,7 +11,7 @@ from lora_tui.core import locations
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.files import private_folder
 from lora_tui.core.presets import DataSettings
-from lora_tui.engine import readers
+from lora_tui.engine import failures, readers
 from lora_tui.engine.readers import Broken, Row
 from lora_tui.engine.rows import Rows
 
@@ -192,5 +192,6 @@ def _open_hub(name: str, split: str) -> Source:
 
     datasets.disable_progress_bars()
     path, _, configuration = name.partition(":")
-    rows = datasets.load_dataset(path, configuration or None, split=split)
+    with failures.naming(name):
+        rows = datasets.load_dataset(path, configuration or None, split=split)
     return Source(name, tuple(rows.column_names), rows, fingerprint=str(rows._fingerprint))

@@ -132,14 +132,17 @@ def build(
     rows: Sequence[Example],
     checkpoints: Path,
     report: TrainerCallback,
-    in_order: bool = False,
+    only_tried: bool = False,
 ) -> Trainer:
-    """A trainer whose only voice is `report`; `in_order` takes the rows as they stand."""
+    """A trainer whose only voice is `report`.
+
+    With `only_tried` it takes the rows as they stand, and saves nothing.
+    """
     if platform.backend == "transformers" and not platform.on_gpu:
         fused_head.install()
     trainer = Trainer(
         model=model,
-        args=arguments(preset, platform, checkpoints, in_order=in_order),
+        args=arguments(preset, platform, checkpoints, only_tried=only_tried),
         data_collator=Collator(pad_id(tokenizer)),
         train_dataset=as_dataset(rows),
         processing_class=tokenizer,
@@ -163,7 +166,7 @@ def as_dataset(rows: Sequence[Example]) -> Dataset:
 
 
 def arguments(
-    preset: Preset, platform: Platform, checkpoints: Path, *, in_order: bool = False
+    preset: Preset, platform: Platform, checkpoints: Path, *, only_tried: bool = False
 ) -> SFTConfig:
     """The preset's [training] as TRL takes it, and what keeps TRL quiet and exact."""
     training = preset.training
@@ -182,9 +185,9 @@ def arguments(
         optim=training.optim,
         seed=training.seed,
         data_seed=training.seed,
-        train_sampling_strategy="sequential" if in_order else "random",
+        train_sampling_strategy="sequential" if only_tried else "random",
         logging_steps=training.logging_steps,
-        save_strategy="steps",
+        save_strategy="no" if only_tried else "steps",
         save_steps=training.save_steps or NEVER,
         save_total_limit=KEPT_CHECKPOINTS,
         eval_strategy="no",

@@ -107,7 +107,7 @@ class Trials:
                 rows=rows,
                 checkpoints=Path(folder),
                 report=clock,
-                in_order=True,
+                only_tried=True,
             )
             clock.trainer = trainer
             machine.forget_peak(self._job.torch, self._job.platform.device)
