@@ -1,12 +1,19 @@
 """What follows from a preset before anything runs: figures, and what has to be fetched."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from lora_tui.core import locations, text
-from lora_tui.core.parameters import Trainable, model_folder
+from lora_tui.core.estimate import estimate, largest_batch, read_shape
+from lora_tui.core.measured import Measured
+from lora_tui.core.parameters import Base, Trainable, model_folder
+from lora_tui.core.platforms import Place
 from lora_tui.core.presets import Preset, is_demo
 
 Facts = list[tuple[str, str]]
+Report = Mapping[str, Any]
+"""A data report, as `lora-tui data --json` prints it."""
 
 
 def size_facts(preset: Preset, trainable: Trainable) -> Facts:
@@ -44,6 +51,46 @@ def step_facts(preset: Preset) -> Facts:
         name = "alpha/sqrt(r)" if lora.use_rslora else "alpha/r"
         facts.append((name, f"{lora.lora_alpha / divisor:.3g}"))
     return facts
+
+
+def planned_steps(preset: Preset, rows: int) -> int:
+    """The number of steps a run on so many rows takes, by the trainer's own rule."""
+    training = preset.training
+    if training.max_steps > 0:
+        return training.max_steps
+    batches = math.ceil(rows / training.per_device_train_batch_size)
+    return math.ceil(
+        training.num_train_epochs * math.ceil(batches / training.gradient_accumulation_steps)
+    )
+
+
+def memory_facts(preset: Preset, base: Base, place: Place, rows: Report | None) -> Facts:
+    """The memory a run takes at its peak, by part, and the largest batch that fits.
+
+    `rows` is a report on the preset's data; without one, rows are taken to be as long as they may.
+    """
+    longest = preset.model.max_seq_length
+    if rows:
+        longest = min(longest, rows["tokens"]["max"]) or longest
+    shape = read_shape(base.path)
+    found = estimate(preset, base, shape, place.platform, longest=longest)
+    free = f" of {text.size(place.free)}" if place.free is not None else ""
+    facts = [("memory", f"{text.size(found.total)}{free}")]
+    if place.free is not None:
+        most = largest_batch(preset, base, shape, place.platform, longest=longest, free=place.free)
+        facts.append(("fits", f"batch {most:,}" if most else "not even one row"))
+    return [*facts, *((name, text.size(size)) for name, size in found.parts.items() if size)]
+
+
+def time_facts(preset: Preset, found: Measured | None, rows: Report | None) -> Facts:
+    """How long a run takes, by a step that was measured; said so where none was."""
+    if found is None or found.seconds_per_step is None:
+        return [("time", "unknown until checked")]
+    step = [("a step", f"{text.number(found.seconds_per_step)} s in {found.source}")]
+    if preset.training.max_steps < 0 and not rows:
+        return step
+    steps = planned_steps(preset, rows["train_rows"] if rows else 0)
+    return [("time", text.duration(steps * found.seconds_per_step)), *step]
 
 
 def missing_here(preset: Preset) -> list[str]:

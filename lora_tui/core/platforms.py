@@ -27,6 +27,15 @@ class Platform:
         return self.device == "cuda"
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run would compute; `free` and `total` are bytes of its memory, where known."""
+
+    platform: Platform
+    free: int | None = None
+    total: int | None = None
+
+
 def choose_backend(preset: Preset) -> str:
     """The preset's backend; `auto` is Unsloth where it is installed.
 

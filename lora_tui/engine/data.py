@@ -1,6 +1,5 @@
 """Rows made ready: read, laid out, rendered, masked, split; and what became of each."""
 
-import math
 import random
 from array import array
 from collections import Counter
@@ -8,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lora_tui.core.consequences import planned_steps
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.presets import Preset
 from lora_tui.core.scoring import Task, load_task
@@ -188,17 +188,6 @@ def rows_needed(preset: Preset) -> int | None:
         training.max_steps
         * training.per_device_train_batch_size
         * training.gradient_accumulation_steps
-    )
-
-
-def planned_steps(preset: Preset, examples: int) -> int:
-    """The number of steps the run will take, by the trainer's own rule."""
-    training = preset.training
-    if training.max_steps > 0:
-        return training.max_steps
-    batches = math.ceil(examples / training.per_device_train_batch_size)
-    return math.ceil(
-        training.num_train_epochs * math.ceil(batches / training.gradient_accumulation_steps)
     )
 
 

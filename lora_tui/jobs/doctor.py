@@ -39,8 +39,8 @@ def _version(package: str) -> str | None:
 
 
 def gpus() -> list[dict[str, str]]:
-    """Each NVIDIA GPU's name, memory used and in all (MiB) and load (%), by nvidia-smi."""
-    fields = ("name", "memory.used", "memory.total", "utilization.gpu")
+    """Each NVIDIA GPU's name, memory used and in all (MiB), load (%) and generation."""
+    fields = ("name", "memory.used", "memory.total", "utilization.gpu", "compute_cap")
     try:
         asked = subprocess.run(
             ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"],

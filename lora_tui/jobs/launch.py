@@ -19,6 +19,7 @@ from lora_tui.core.preset_files import changed, load
 from lora_tui.core.presets import Preset, is_demo
 from lora_tui.core.runs import Run
 from lora_tui.core.summary import headline
+from lora_tui.jobs import machine
 
 KEPT_REPORTS = 10
 
@@ -104,9 +105,12 @@ def start(
     """Create a run of `preset`, or a report on it, and launch its engine.
 
     Raises:
-        LoraTuiError: a file the preset names is missing, or the run cannot be made or started.
+        LoraTuiError: a file the preset names is missing, this machine cannot do what it says, or
+            the run cannot be made or started.
     """
-    if kind != "train":
+    if kind == "train":
+        machine.refuse(preset)
+    else:
         _make_room()
     run = runs.create(located(preset), name=name, command=command, kind=kind, options=options)
     try:

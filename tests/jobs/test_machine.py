@@ -1,0 +1,61 @@
+"""Where a run would compute, and what is refused before anything starts."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lora_tui.core import preset_files, runs
+from lora_tui.core.errors import BadInput
+from lora_tui.core.preset_files import with_settings
+from lora_tui.core.presets import Preset
+from lora_tui.jobs import launch, machine
+
+
+def test_a_preset_for_the_cpu_has_the_machines_memory() -> None:
+    place = machine.place_of(with_settings(Preset(), ["engine.device=cpu"]))
+    assert place.platform.device == "cpu"
+    assert place.free is not None and place.total is not None
+    assert 0 < place.free <= place.total
+
+
+@pytest.mark.parametrize(
+    ("answer", "free", "bfloat16"),
+    [
+        ("NVIDIA H100, 1000, 81000, 5, 9.0", 80_000 << 20, True),
+        ("Tesla T4, 0, 15000, 0, 7.5", 15_000 << 20, False),
+        ("NVIDIA A100 MIG, [N/A], [N/A], [N/A], 8.0", None, True),
+    ],
+)
+def test_a_gpu_is_asked_through_nvidia_smi(
+    answer: str,
+    free: int | None,
+    bfloat16: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\necho '{answer}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(machine, "_may_have_gpu", lambda: True)
+    place = machine.place_of(Preset())
+    assert place.platform.on_gpu
+    assert place.platform.bfloat16 is bfloat16
+    assert place.free == free
+
+
+def test_what_cannot_run_here_leaves_no_run_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_may_have_gpu", lambda: False)
+    preset = with_settings(preset_files.find("demo"), ["model.load_in_4bit=true"])
+    with pytest.raises(BadInput, match=r"model\.load_in_4bit"):
+        launch.start(preset)
+    assert runs.list_runs() == []
+
+
+def test_only_the_latest_reports_are_kept() -> None:
+    made = [runs.create(Preset(name=f"p{n}"), kind="data") for n in range(launch.KEPT_REPORTS + 3)]
+    launch._make_room()
+    left = runs.list_runs(made[0].path.parent)
+    assert len(left) == launch.KEPT_REPORTS
+    assert made[-1] in left
