@@ -21,7 +21,7 @@ MOST_ROWS = 4096
 
 _WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
 
-_PROGRAM = 530_000_000
+_PROGRAM = 570_000_000
 """Interpreter, libraries and tokenizer: measured on a tiny model, alike for both backends."""
 
 _HOLES = 0.4
@@ -105,31 +105,27 @@ def read_shape(folder: Path) -> Shape:
         if isinstance(config.get(name), dict):
             config |= config[name]
 
-    def size(what: str, *names: str, default: int | None = None) -> int:
+    def size(*names: str, default: int | None = None) -> int:
         value = next((config[name] for name in names if config.get(name) is not None), default)
         if type(value) is int and value > 0:
             return value
-        raise LoraTuiError(
-            f"{path} does not say {what} ({names[0]}): the memory cannot be estimated.",
-            "`lora-tui check` still measures it.",
-        )
+        summary = f"{path} does not say {names[0]}, so the memory cannot be estimated."
+        raise LoraTuiError(summary, "`lora-tui check` still measures it.")
 
-    hidden = size("how wide a layer is", "hidden_size", "n_embd", "d_model")
-    heads = size("how many heads there are", "num_attention_heads", "n_head", "n_heads")
-    kv_heads = 1 if config.get("multi_query") is True else heads
-    experts = size("how many experts a token uses", "num_experts_per_tok", default=1)
+    hidden = size("hidden_size", "n_embd", "d_model")
+    heads = size("num_attention_heads", "n_head", "n_heads")
     mlp = ("moe_intermediate_size", "intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size")
     activation = str(config.get("hidden_act") or config.get("hidden_activation"))
     return Shape(
-        layers=size("how many layers there are", "num_hidden_layers", "n_layer", "n_layers"),
+        layers=size("num_hidden_layers", "n_layer", "n_layers"),
         hidden=hidden,
-        intermediate=experts * size("how wide an MLP is", *mlp, default=4 * hidden),
+        intermediate=size("num_experts_per_tok", default=1) * size(*mlp, default=4 * hidden),
         heads=heads,
-        kv_heads=size("how many key heads there are", "num_key_value_heads", default=kv_heads),
-        head_dim=size("how wide a head is", "head_dim", default=max(1, hidden // heads)),
-        vocabulary=size("how large the vocabulary is", "vocab_size"),
+        kv_heads=size("num_key_value_heads", default=1 if config.get("multi_query") else heads),
+        head_dim=size("head_dim", default=max(1, hidden // heads)),
+        vocabulary=size("vocab_size"),
         tied=config.get("tie_word_embeddings") is not False,
-        gated=activation == "silu" or "gelu_pytorch_tanh" in activation,  # Llama's kin and Gemma's
+        gated=activation in {"silu", "gelu_pytorch_tanh"},  # Llama's kin and Gemma's
     )
 
 
@@ -142,104 +138,80 @@ def estimate(
     longest: int,
     trained: int | None = None,
 ) -> Memory:
-    """The peak memory of a run whose longest row has `longest` tokens, `trained` of them trained.
+    """The peak memory of a run: of torch on a GPU, else of the whole process.
 
-    On a GPU it is what torch has allocated, on the CPU the whole process. None trains every token.
+    Args:
+        longest: Tokens of the longest row.
+        trained: How many of them are trained; None is all.
 
     Raises:
         LoraTuiError: no layer of the base has one of the target names.
     """
     run = _Run(preset, base, shape, platform)
-    training, full = preset.training, run.full
-    tokens = training.per_device_train_batch_size * longest
-    scored = tokens if trained is None else training.per_device_train_batch_size * trained
-    trainable = count_trainable(base, preset).parameters
-    width = run.stored if full else 4  # engine.trainer keeps adapters in float32
-    held = kept = run.kept(tokens)
+    rows = preset.training.per_device_train_batch_size
+    number = count_trainable(base, preset).parameters
+    trainable = number * run.width
+    held = kept = run.kept(rows * longest)
     if not platform.on_gpu:
         held += round(_HOLES * kept)
-    copies, logits = run.copied * _elements(run.matrices), run.logits(scored)
-    gradients = trainable * width
-    if full and shape.tied:  # the head's and the embedding's, before they are added up
-        gradients += shape.vocabulary * shape.hidden * width
-    if full and training.gradient_accumulation_steps == 1:
+    copies = run.copied * _elements(run.matrices)
+    logits = run.logits(rows * (longest if trained is None else trained))
+    gradients = trainable
+    if run.full and shape.tied:  # the head's and the embedding's, before they are added up
+        gradients += shape.vocabulary * shape.hidden * run.width
+    if run.full and preset.training.gradient_accumulation_steps == 1:
         # They come as activations go; a heap takes back no more than its holes.
         room = logits + (held + copies if platform.on_gpu else held - kept)
         gradients = max(0, gradients - room)
     return Memory(
         program=0 if platform.on_gpu else _PROGRAM,
         weights=run.weights() + copies,
-        adapter=0 if full else trainable * (4 + (run.computed if run.computed < 4 else 0)),
+        adapter=0 if run.full else trainable + (number * run.computed if run.computed < 4 else 0),
         gradients=gradients,
-        optimiser=run.optimiser(trainable * width, trainable),
+        optimiser=run.optimiser(number),
         activations=held,
         logits=logits,
     )
 
 
-@dataclass(frozen=True, slots=True)
 class _Run:
     """What the parts are counted from."""
 
-    preset: Preset
-    base: Base
-    shape: Shape
-    platform: Platform
-
-    @property
-    def full(self) -> bool:
-        return self.preset.lora.method == "full"
-
-    @property
-    def stored(self) -> int:
-        """Width of the base's weights."""
-        return _WIDTH[weights_dtype(self.preset, self.platform)]
-
-    @property
-    def computed(self) -> int:
-        """Width of the arithmetic."""
-        return _WIDTH[compute_dtype(self.preset, self.platform)]
-
-    @property
-    def copied(self) -> int:
-        """Width of autocast's copy of the base's matrices, 0 without one."""
-        return self.computed if self.computed != self.stored else 0
-
-    @property
-    def matrices(self) -> list[Layer]:
-        """The linear layers without the head."""
-        return targeted(self.base.layers, replace(self.preset.lora, target_modules="all-linear"))
-
-    @property
-    def adapted(self) -> list[Layer]:
-        return [] if self.full else targeted(self.base.layers, self.preset.lora)
-
-    @property
-    def fused(self) -> bool:
-        """Whether Unsloth's own kernels compute, which keep less (unsloth.kernels)."""
-        return self.platform.on_gpu and self.platform.backend == "unsloth"
+    def __init__(self, preset: Preset, base: Base, shape: Shape, platform: Platform) -> None:
+        self.training, self.lora = preset.training, preset.lora
+        self.base, self.shape, self.on_gpu = base, shape, platform.on_gpu
+        self.loss = (platform.backend, platform.device)
+        self.full = preset.lora.method == "full"
+        self.four_bit = preset.model.load_in_4bit
+        self.stored = _WIDTH[weights_dtype(preset, platform)]
+        self.computed = _WIDTH[compute_dtype(preset, platform)]
+        self.width = self.stored if self.full else 4  # engine.trainer keeps adapters in float32
+        self.copied = self.computed if self.computed != self.stored else 0  # by autocast
+        self.fused = self.loss == ("unsloth", "cuda")  # its kernels keep less (unsloth.kernels)
+        self.adapted = [] if self.full else targeted(base.layers, preset.lora)
+        self.matrices = targeted(base.layers, replace(preset.lora, target_modules="all-linear"))
 
     def weights(self) -> int:
-        packed = _elements(self.matrices) if self.preset.model.load_in_4bit else 0
+        packed = _elements(self.matrices) if self.four_bit else 0
         return round(packed * _NF4) + (self.base.parameters - packed) * self.stored
 
-    def optimiser(self, size: int, trainable: int) -> int:
+    def optimiser(self, trainable: int) -> int:
         """Two moments a weight; Adafactor a row and a column a matrix (transformers); SGD none."""
-        name, extra = self.preset.training.optim, 0 if self.full else 2 * self.preset.lora.r
-        if name == "adafactor":
+        if self.training.optim == "adafactor":
+            extra = 0 if self.full else 2 * self.lora.r
             layers = self.adapted or self.matrices
             return 4 * sum(layer.outputs + layer.inputs + extra for layer in layers)
-        if name == "sgd":
+        if self.training.optim == "sgd":
             return 0
-        return round(_ADAM_8BIT * trainable) if "8bit" in name else 2 * size
+        return round(trainable * (_ADAM_8BIT if "8bit" in self.training.optim else 2 * self.width))
 
     def kept(self, tokens: int) -> int:
         """What autograd keeps of all layers; with checkpoints their inputs, and one layer anew."""
         layers, block = self.shape.layers, tokens * self.kept_a_token()
-        if self.preset.lora.use_dora and self.preset.lora.lora_dropout:
+        if self.lora.use_dora and self.lora.lora_dropout:
             # It multiplies by the matrices once more, in a copy (peft.tuners.lora.dora).
             block += self.computed * _elements(self.adapted) // layers
-        if self.preset.training.gradient_checkpointing:
+        if self.training.gradient_checkpointing:
             return tokens * layers * self.shape.hidden * self.stored + block
         return layers * block
 
@@ -247,44 +219,36 @@ class _Run:
         """Bytes a token that autograd keeps of one layer."""
         shape, computed = self.shape, self.computed
         queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-        if self.preset.training.per_device_train_batch_size > 1:
-            keys = (
-                queries  # beside a padding mask each head has a copy (integrations.sdpa_attention)
-            )
-        attention = (
-            computed * (2 * queries + 2 * keys) + 4 * shape.heads
-        )  # q, out, k, v, their sums
-        norms = 2 * shape.hidden * (computed if self.fused else 4)
-        mlp = computed * shape.intermediate * (2 if self.fused else 3 if shape.gated else 1)
+        if self.training.per_device_train_batch_size > 1:
+            keys = queries  # beside a padding mask each head gets a copy (transformers' sdpa)
+        kept = computed * (2 * queries + 2 * keys) + 4 * shape.heads  # q, out, k, v, and sums
+        kept += 2 * shape.hidden * (computed if self.fused else 4)  # what the norms take in
+        kept += computed * shape.intermediate * (2 if self.fused else 3 if shape.gated else 1)
         if self.full:
-            # What each matrix multiplies: shared by q, k, v and by gate, up, unless it is cast.
+            # What each matrix takes in: q, k, v share it, and gate, up, unless it is cast.
             inputs = 2 if not self.copied else 5 if shape.gated else 4
-            norms += 2 * shape.hidden * self.stored
-            mlp += computed * (inputs * shape.hidden + shape.intermediate)
+            kept += 2 * shape.hidden * self.stored  # what the norms give out
+            kept += computed * (inputs * shape.hidden + shape.intermediate)
         elif self.fused:
-            mlp += computed * 2 * shape.hidden
-        return attention + norms + mlp + self.kept_by_adapters() // shape.layers
+            kept += computed * 2 * shape.hidden
+        return kept + self.kept_by_adapters() // shape.layers
 
     def kept_by_adapters(self) -> int:
         """Bytes a token that all adapters keep: inputs, and which were dropped (peft, torch)."""
-        lora, computed = self.preset.lora, self.computed
-        dropped = 0 if not lora.lora_dropout else 1 if self.platform.on_gpu else 4
-        width = dropped + (0 if self.fused else computed)
-        each = [width * layer.inputs + computed * lora.r for layer in self.adapted]
-        dora = [2 * computed * layer.outputs * lora.use_dora for layer in self.adapted]
-        return sum(each) + sum(dora)
+        dropped = 0 if not self.lora.lora_dropout else 1 if self.on_gpu else 4
+        inputs = dropped + (0 if self.fused else self.computed)
+        outputs = 2 * self.computed if self.lora.use_dora else 0
+        inner = self.computed * self.lora.r
+        return sum(inputs * one.inputs + outputs * one.outputs + inner for one in self.adapted)
 
     def logits(self, scored: int) -> int:
-        """The scores of the trained tokens, a chunk at a time, and the head as it is multiplied."""
-        chunk, width = _LOGITS[self.platform.backend, self.platform.device]
-        head = self.shape.vocabulary * self.shape.hidden
-        # Unsloth's loss for a CPU makes the head's gradient on the way forward, in float32.
-        early = (
-            4
-            if self.full and (self.platform.backend, self.platform.device) == ("unsloth", "cpu")
-            else 0
-        )
-        return min(scored * self.shape.vocabulary, chunk) * width + head * (self.copied + early)
+        """The scores of `scored` tokens, a chunk at a time, and the head as it is multiplied."""
+        chunk, width = _LOGITS[self.loss]
+        head = self.copied
+        if self.full and self.loss == ("unsloth", "cpu"):
+            head += 4  # its gradient comes on the way forward already
+        vocabulary = self.shape.vocabulary
+        return min(scored * vocabulary, chunk) * width + head * vocabulary * self.shape.hidden
 
 
 def _elements(layers: Iterable[Layer]) -> int:
@@ -303,10 +267,10 @@ def largest_batch(
 ) -> int | None:
     """The largest per_device_train_batch_size that fits into `free` bytes; None if not even 1."""
 
-    def fits(rows: int) -> bool:
+    def too_much(rows: int) -> bool:
         training = replace(preset.training, per_device_train_batch_size=rows)
         larger = replace(preset, training=training)
         memory = estimate(larger, base, shape, platform, longest=longest, trained=trained)
-        return memory.total <= free
+        return memory.total > free
 
-    return bisect_left(range(1, MOST_ROWS + 1), x=True, key=lambda rows: not fits(rows)) or None
+    return bisect_left(range(1, MOST_ROWS + 1), x=True, key=too_much) or None

@@ -10,14 +10,14 @@ import sys
 from array import array
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-MOST_BYTES = 64 << 20
-"""Disk that consecutive rows may take; rows found odd are kept beyond it."""
+MOST_BYTES = 16 << 20
+"""Disk that the first rows may take; beyond them only those found odd are kept."""
 
 LONGEST_TEXT = 20_000
 """Characters shown of one text."""
@@ -73,12 +73,13 @@ class PageWriter(AbstractContextManager["PageWriter"]):
 
     @property
     def is_full(self) -> bool:
-        """Whether consecutive rows have taken their room."""
+        """Whether the first rows have taken their room."""
         return self._size >= MOST_BYTES
 
     def add(self, page: Page) -> None:
         """Append a page; `flush` shows it to readers."""
-        line = json.dumps(asdict(page), ensure_ascii=False, default=str).encode("utf-8", "replace")
+        fields = {name: getattr(page, name) for name in Page.__slots__}
+        line = json.dumps(fields, ensure_ascii=False, default=str).encode("utf-8", "replace")
         self._pending.extend((page.number, self._size))
         self._size += self._rows.write(line + b"\n")
 
@@ -107,7 +108,7 @@ def _little_endian(numbers: "array[int]") -> "array[int]":
 
 
 class Pages:
-    """The pages of a folder, as many as there are by now."""
+    """The pages of a folder, as many as there are by now, by the number of their row."""
 
     def __init__(self, folder: Path) -> None:
         self._rows, self._index = folder / "rows.jsonl", folder / "rows.index"
@@ -130,7 +131,14 @@ class Pages:
         entries = _little_endian(entries)
         self.numbers.extend(entries[::2])
         self._starts.extend(entries[1::2])
+        if any(one > other for one, other in pairwise(self.numbers[-len(entries) // 2 - 1 :])):
+            self._sort()  # rows found odd at the end only
         return self
+
+    def _sort(self) -> None:
+        order = sorted(range(len(self.numbers)), key=self.numbers.__getitem__)
+        self.numbers = array("q", (self.numbers[at] for at in order))
+        self._starts = array("q", (self._starts[at] for at in order))
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -12,7 +12,7 @@ from lora_tui.core.files import write_atomically
 from lora_tui.core.pages import Page, PageWriter
 from lora_tui.core.parameters import longest_of
 from lora_tui.core.presets import Preset
-from lora_tui.engine import data, job, models
+from lora_tui.engine import data, job, machine, models
 from lora_tui.engine.formats import Row, Shapes
 from lora_tui.engine.job import Job
 from lora_tui.engine.reading import Left, Made, Reader
@@ -39,6 +39,7 @@ def work(begun: Job) -> None:
     source = open_source(preset.data)
     report = read_all(begun, source, tokenizer)
     report["seconds"] = round(time.monotonic() - began, 2)
+    report["peak_memory_bytes"] = machine.peak_memory(None, "cpu")
     write_atomically(begun.run.report, json.dumps(report, ensure_ascii=False, indent=1))
     begun.end("finished")
 
@@ -51,16 +52,21 @@ def read_all(begun: Job, source: Source, tokenizer: Any) -> dict[str, Any]:
     tally = Tally(tokenizer)
     rows, held_out = _in_order(source, preset)
     total, due = len(source.rows) + len(source.held_out or ()), 0.0
+    shown: set[int] = set()
     with PageWriter(begun.run.path) as writer:
         for done, item in enumerate(reader.read(rows)):
             begun.stop.check()
-            tally.add(item)
-            if not writer.is_full:
+            if tally.add(item) or not writer.is_full:
                 writer.add(page(source, item, is_held_out=item.number in held_out))
+                shown.add(item.number)
             if done % _FIRST == 0 and time.monotonic() > due:
                 writer.flush()
                 due = time.monotonic() + _EVERY
                 begun.emit("progress", done=item.number, total=total)
+        again = {*tally.duplicates().numbers, *tally.overlap(held_out).numbers} - shown
+        late = [(at, _row(source, at)) for at in sorted(again)]
+        for item in reader.read(late):
+            writer.add(page(source, item, is_held_out=item.number in held_out))
     return document(preset, source, reader, tally, held_out)
 
 
@@ -74,6 +80,11 @@ def _in_order(source: Source, preset: Preset) -> tuple[Iterator[tuple[int, Row]]
         held_out = frozenset(data.split_numbers(source, preset)[1])
     both = (enumerate(source.rows), enumerate(extra, own))
     return (pair for part in both for pair in part), held_out
+
+
+def _row(source: Source, number: int) -> Row:
+    own = len(source.rows)
+    return source.rows[number] if number < own else (source.held_out or ())[number - own]
 
 
 def page(source: Source, item: Made | Left, *, is_held_out: bool) -> Page:
@@ -145,8 +156,9 @@ def document(
         "tokens": spread(tally.lengths) | {"total": tokens},
         "answers": spread([a + b for a, b in zip(tally.trained, tally.lost, strict=True)]),
         "histogram": histogram(tally.lengths, preset.model.max_seq_length),
-        "truncated": tally.truncated,
-        "truncated_share": tally.truncated / kept if kept else 0.0,
+        "truncated": tally.truncated.count,
+        "truncated_rows": [source.place(at) for at in tally.truncated.numbers],
+        "truncated_share": tally.truncated.count / kept if kept else 0.0,
         "trained_tokens": trained,
         "lost_tokens": lost,
         "lost_share": lost / (trained + lost) if kept else 0.0,

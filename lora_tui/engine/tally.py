@@ -3,7 +3,7 @@
 import re
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,11 +25,12 @@ class Found:
     count: int = 0
     numbers: list[int] = field(default_factory=list)
 
-    def add(self, number: int) -> None:
-        """Count one row more."""
+    def add(self, number: int) -> bool:
+        """Count one row more; whether it is named."""
         self.count += 1
-        if len(self.numbers) < NAMED:
+        if is_named := len(self.numbers) < NAMED:
             self.numbers.append(number)
+        return is_named
 
 
 class Tally:
@@ -46,36 +47,37 @@ class Tally:
             "i"
         )  # of every row that has tokens, also of those left out as too long
         self.kept, self.trained, self.lost = array("i"), array("i"), array("i")
-        self.truncated = 0
         self.texts, self.prompts = array("q"), array("q")
         self.left: dict[str, Found] = {}
         self.special_tokens: dict[str, Found] = {}
-        self.damaged, self.unended = Found(), Found()
+        self.truncated, self.damaged, self.unended = Found(), Found(), Found()
         self.talks: Counter[str] = Counter()
 
-    def add(self, item: Made | Left) -> None:
-        """Count one row."""
+    def add(self, item: Made | Left) -> bool:
+        """Count one row; whether it is one of those that are named."""
         if isinstance(item, Left):
-            self.left.setdefault(item.reason, Found()).add(item.number)
             if item.length:
                 self.lengths.append(item.length)
-            return
+            return self.left.setdefault(item.reason, Found()).add(item.number)
         example, rendered = item.example, item.rendered
         self.numbers.append(item.number)
         self.lengths.append(example.length)
         self.kept.append(len(example.input_ids))
-        self.truncated += example.truncated
         self.trained.append(example.trained)
         self.lost.append(example.lost)
         text = rendered.text
         self.texts.append(hash(text))
         asked = text if rendered.is_plain else text[: rendered.spans[-1][0]]
         self.prompts.append(hash(asked))
+        found = [*self._in_text(item.content)]
+        if example.truncated:
+            found.append(self.truncated)
         if not example.ends_in(self._special_ids):
-            self.unended.add(item.number)
-        self._look_into(item.number, item.content)
+            found.append(self.unended)
+        return sum(one.add(item.number) for one in found) > 0
 
-    def _look_into(self, number: int, content: Content) -> None:
+    def _in_text(self, content: Content) -> Iterator[Found]:
+        """What is odd in the text as it came."""
         if isinstance(content, str):
             said = content
         else:
@@ -86,9 +88,9 @@ class Tally:
             self.talks["several_answers"] += roles.count("assistant") > 1
         if self._special and self._special.search(said):
             for token in dict.fromkeys(self._special.findall(said)):
-                self.special_tokens.setdefault(token, Found()).add(number)
+                yield self.special_tokens.setdefault(token, Found())
         if "\ufffd" in said:
-            self.damaged.add(number)
+            yield self.damaged
 
     # --- adding up -----------------------------------------------------------------------------
 

@@ -34,6 +34,18 @@ def test_a_page_is_seen_only_once_it_is_whole(tmp_path: Path) -> None:
     assert [page.place for page in found] == ["row 1"]
 
 
+def test_pages_that_come_late_stand_in_their_place(tmp_path: Path) -> None:
+    found = Pages(tmp_path)
+    with PageWriter(tmp_path) as writer:
+        for number in (0, 1, 9, 9):
+            writer.add(Page(number, f"row {number + 1}", {}))
+        writer.flush()
+        assert list(found.look().numbers) == [0, 1, 9, 9]
+        writer.add(Page(5, "row 6", {}))
+    assert list(found.look().numbers) == [0, 1, 5, 9, 9]
+    assert [page.number for page in found] == [0, 1, 5, 9, 9]
+
+
 def test_room_on_the_disk_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "MOST_BYTES", 500)
     with PageWriter(tmp_path) as writer:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lora_tui.core import preset_files, runs
+from lora_tui.core import pages, preset_files, runs
 from lora_tui.core.pages import Pages
 from lora_tui.engine import data_report
 from lora_tui.engine.job import Job
@@ -210,6 +210,17 @@ def test_each_row_has_a_page_that_shows_what_is_trained(report_on, write_rows):
     kinds = [kind for _, kind in third.segments]
     assert kinds == ["given", "trained", "cut"]
     assert "".join(text for text, _ in third.segments) == third.text
+
+
+def test_beyond_the_room_for_pages_odd_rows_are_still_kept(report_on, write_rows, monkeypatch):
+    monkeypatch.setattr(pages, "MOST_BYTES", 1000)
+    rows = [{"question": f"Number {n}?", "answer": f"It is {n}."} for n in range(60)]
+    rows[40], rows[50], rows[55] = {"question": "?"}, rows[3], {**rows[6], "question": "a\ufffd"}
+    found = report_on(write_rows(*rows), "data.eval_fraction=0")
+    numbers = list(found["pages"].numbers)
+    assert numbers[-3:] == [40, 50, 55]
+    assert numbers[:-3] == list(range(len(numbers) - 3))
+    assert len(numbers) < 20
 
 
 def test_long_rows_can_be_left_out_whole(report_on, write_rows, tokenizer):
