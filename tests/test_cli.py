@@ -38,7 +38,19 @@ def cli() -> Cli:
 def test_help_names_every_verb_and_loads_no_library(cli: Cli) -> None:
     said = cli("--help")
     assert said.returncode == 0
-    for verb in ["train", "runs", "show", "watch", "stop", "resume", "delete", "presets", "doctor"]:
+    for verb in [
+        "train",
+        "data",
+        "check",
+        "runs",
+        "show",
+        "watch",
+        "stop",
+        "resume",
+        "delete",
+        "presets",
+        "doctor",
+    ]:
         assert verb in said.stdout
 
 
