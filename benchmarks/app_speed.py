@@ -9,59 +9,29 @@ in docs/benchmarks.md, between its markers.
 
 import argparse
 import os
-import platform
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import mean, median, stdev
+from statistics import mean, stdev
 
 from benchmarks import standing_in
+from benchmarks.tables import APP, DOCUMENT, Line, home, write
 from lora_tui.core.runs import Run
 from lora_tui.core.summary import headline
 from lora_tui.jobs.stop import kill, wait_until_dead
 from tools.terminal import Terminal, wait_until
 
-REPOSITORY = Path(__file__).parents[1]
-DOCUMENT = REPOSITORY / "docs" / "benchmarks.md"
-MANNERS = {
-    "TEXTUAL_ANIMATIONS": "none",
-    "TEXTUAL_FPS": "15",
-    "TEXTUAL_DISABLE_KITTY_KEY": "1",
-    "LANG": "C.UTF-8",
-}
 BARE = [
     sys.executable,
     "-c",
     "from textual.app import App\nfrom textual.widgets import Static\n"
     "class Bare(App):\n    def compose(self): yield Static('ready')\nBare().run()",
 ]
-APP = [sys.executable, "-m", "lora_tui"]
 SIZES = ((80, 24), (120, 40))
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One figure: what was measured, each repeat's value, and what the issue asks for."""
-
-    name: str
-    values: Sequence[float]
-    unit: str
-    limit: str = ""
-
-    def row(self) -> str:
-        """As a row of the table."""
-        shown = [
-            f"{value:.3g}" for value in (median(self.values), min(self.values), max(self.values))
-        ]
-        spread = f"{shown[1]} to {shown[2]}" if len(self.values) > 1 else ""
-        cells = (self.name, f"{shown[0]} {self.unit}", spread, str(len(self.values)), self.limit)
-        return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -85,15 +55,8 @@ def main() -> None:
         load = os.getloadavg()[0]
         lines = parts[name]()
         print("\n".join(line.row() for line in lines), flush=True)
-        command = f"--only {name} --repeats {asked.repeats} --seconds {asked.seconds:g}"
-        write(asked.out, name, command, lines, load)
-
-
-@contextmanager
-def home(**more: str) -> Iterator[dict[str, str]]:
-    """An environment with a home of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield {**MANNERS, "LORA_TUI_HOME": folder, "HF_HUB_OFFLINE": "1", **more}
+        how = f"--only {name} --repeats {asked.repeats} --seconds {asked.seconds:g}"
+        write(asked.out, name, f"benchmarks.app_speed {how}", lines, load)
 
 
 def starting(repeats: int) -> list[Line]:
@@ -262,28 +225,6 @@ def training(env: dict[str, str]) -> Iterator[Run]:
     finally:
         kill(run)
         wait_until_dead(run, 10)
-
-
-def write(path: Path, name: str, command: str, lines: list[Line], load: float) -> None:
-    """Put a part's table between its markers, and leave the rest of the document as it is."""
-    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    section = "\n".join(
-        [
-            begin,
-            f"`python -m benchmarks.app_speed {command}` on {time.strftime('%Y-%m-%d')}: "
-            f"{os.cpu_count()} cores, Python {platform.python_version()}, load {load:.1f}.",
-            "",
-            "| what | median | range | repeats | at most |",
-            "|---|---|---|---|---|",
-            *(line.row() for line in lines),
-            end,
-        ]
-    )
-    text = path.read_text("utf-8") if path.exists() else "# Benchmarks\n"
-    if begin not in text:
-        text += f"\n{begin}\n{end}\n"
-    before, _, rest = text.partition(begin)
-    path.write_text(before + section + rest.partition(end)[2], encoding="utf-8")
 
 
 if __name__ == "__main__":

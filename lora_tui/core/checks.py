@@ -17,6 +17,7 @@ _FIGURES = (
     "peak_memory_bytes",
     "loss",
     "eval_loss",
+    "trial_seconds",
     "batch",
 )
 

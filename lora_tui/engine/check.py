@@ -1,6 +1,7 @@
 """The check: what would go wrong in a run, found before it, one thing after another."""
 
 import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -73,9 +74,11 @@ def _steps(
     """Real steps: whether they work, how long a run takes, and how large a batch fits."""
     from lora_tui.engine import check_steps  # brings torch, transformers and TRL
 
+    began = time.monotonic()
     trials = looks.at("steps", lambda: check_steps.steps(current, tokenizer, rows))
     if trials is None:
         return {}
+    took = round(time.monotonic() - began, 2)
     figures = looks.at("time", lambda: check_steps.duration(current, rows, trials)) or {}
     batch = looks.at("batch", lambda: check_steps.largest(current, trials)) if find else None
-    return {**figures, **({"batch": batch} if batch else {})}
+    return {**figures, "trial_seconds": took, **({"batch": batch} if batch else {})}

@@ -1,0 +1,70 @@
+"""What the benchmarks share: a figure as a row, and a section of docs/benchmarks.md."""
+
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+REPOSITORY = Path(__file__).parents[1]
+DOCUMENT = REPOSITORY / "docs" / "benchmarks.md"
+APP = [sys.executable, "-m", "lora_tui"]
+MANNERS = {
+    "TEXTUAL_ANIMATIONS": "none",
+    "TEXTUAL_FPS": "15",
+    "TEXTUAL_DISABLE_KITTY_KEY": "1",
+    "LANG": "C.UTF-8",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One figure: what was measured, each repeat's value, and what the issue asks for."""
+
+    name: str
+    values: Sequence[float]
+    unit: str
+    limit: str = ""
+
+    def row(self) -> str:
+        """As a row of the table."""
+        shown = [
+            f"{value:.3g}" for value in (median(self.values), min(self.values), max(self.values))
+        ]
+        spread = f"{shown[1]} to {shown[2]}" if len(self.values) > 1 else ""
+        cells = (self.name, f"{shown[0]} {self.unit}", spread, str(len(self.values)), self.limit)
+        return f"| {' | '.join(cells)} |"
+
+
+@contextmanager
+def home(**more: str) -> Iterator[dict[str, str]]:
+    """An environment with a home of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield {**MANNERS, "LORA_TUI_HOME": folder, "HF_HUB_OFFLINE": "1", **more}
+
+
+def write(path: Path, name: str, command: str, lines: list[Line], load: float) -> None:
+    """Put a part's table between its markers, and leave the rest of the document as it is."""
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    section = "\n".join(
+        [
+            begin,
+            f"`python -m {command}` on {time.strftime('%Y-%m-%d')}: "
+            f"{os.cpu_count()} cores, Python {platform.python_version()}, load {load:.1f}.",
+            "",
+            "| what | median | range | repeats | at most |",
+            "|---|---|---|---|---|",
+            *(line.row() for line in lines),
+            end,
+        ]
+    )
+    text = path.read_text("utf-8") if path.exists() else "# Benchmarks\n"
+    if begin not in text:
+        text += f"\n{begin}\n{end}\n"
+    before, _, rest = text.partition(begin)
+    path.write_text(before + section + rest.partition(end)[2], encoding="utf-8")
