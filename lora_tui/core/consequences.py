@@ -64,29 +64,37 @@ def planned_steps(preset: Preset, rows: int) -> int:
     )
 
 
-def memory_facts(preset: Preset, base: Base, place: Place, rows: Report | None) -> Facts:
-    """The memory a run takes at its peak, by part, and the largest batch that fits.
+def memory_facts(
+    preset: Preset, base: Base, place: Place, rows: Report | None
+) -> tuple[Facts, Facts]:
+    """The memory a run takes at its peak with the largest batch that fits, and its parts.
 
     `rows` is a report on the preset's data; without one, rows are taken to be as long as they may.
+
+    Raises:
+        LoraTuiError: the model's config.json does not say enough.
     """
     longest = preset.model.max_seq_length
     if rows:
         longest = min(longest, rows["tokens"]["max"]) or longest
     shape = read_shape(base.path)
     found = estimate(preset, base, shape, place.platform, longest=longest)
-    free = f" of {text.size(place.free)}" if place.free is not None else ""
-    facts = [("memory", f"{text.size(found.total)}{free}")]
-    if place.free is not None:
-        most = largest_batch(preset, base, shape, place.platform, longest=longest, free=place.free)
-        facts.append(("fits", f"batch {most:,}" if most else "not even one row"))
-    return [*facts, *((name, text.size(size)) for name, size in found.parts.items() if size)]
+    parts = [(name, text.size(size)) for name, size in found.parts.items() if size]
+    if place.free is None:
+        return [("memory", text.size(found.total))], parts
+    most = largest_batch(preset, base, shape, place.platform, longest=longest, free=place.free)
+    fits = f"batch {most:,}" if most else "not one row"
+    return [
+        ("memory", f"{text.size(found.total)} of {text.size(place.free)}"),
+        ("fits", fits),
+    ], parts
 
 
 def time_facts(preset: Preset, found: Measured | None, rows: Report | None) -> Facts:
     """How long a run takes, by a step that was measured; said so where none was."""
     if found is None or found.seconds_per_step is None:
         return [("time", "unknown until checked")]
-    step = [("a step", f"{text.number(found.seconds_per_step)} s in {found.source}")]
+    step = [("a step", f"{found.seconds_per_step:.3g} s in {found.source}")]
     if preset.training.max_steps < 0 and not rows:
         return step
     steps = planned_steps(preset, rows["train_rows"] if rows else 0)

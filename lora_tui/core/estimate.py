@@ -6,7 +6,6 @@ Sizes are bytes, widths bytes a number. What autograd keeps was listed with
 
 import json
 from bisect import bisect_left
-from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,33 +15,23 @@ from lora_tui.core.parameters import Base, Layer, count_trainable, targeted
 from lora_tui.core.platforms import Platform, compute_dtype, weights_dtype
 from lora_tui.core.presets import Preset
 
-MOST_ROWS = 4096
-"""The largest batch a preset can name."""
+MOST_ROWS = 4096  # the largest batch a preset can name
 
 _WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
-
-_PROGRAM = 570_000_000
-"""Interpreter, libraries and tokenizer: measured on a tiny model, alike for both backends."""
+_NF4 = 1 / 2 + 1 / 64 + 4 / (64 * 256)  # bytes a weight: two a byte, their scales, scales of those
+_ADAM_8BIT = 2 * (1 + 4 / 256)  # bytes a weight: two moments, each with scales (bitsandbytes)
+_PROGRAM = 550_000_000  # interpreter, libraries, tokenizer: measured on a tiny model
+_KERNEL, _KERNELS = 650_000, 1024  # oneDNN: kept of a bfloat16 product (measured); of how many
 
 _HOLES = 0.4
-"""What a CPU's heap takes beyond the activations in it: freed temporaries leave holes between the
-tensors kept, and none of it goes back to the system (glibc; measured)."""
-
-_NF4 = 1 / 2 + 1 / 64 + 4 / (64 * 256)
-"""Two weights a byte, an 8-bit scale for 64, a 32-bit one for 256 of those (bitsandbytes)."""
-
-_ADAM_8BIT = 2 * (1 + 4 / 256)
-"""Two moments a weight of 8 bits, a 32-bit scale for 256 (bitsandbytes)."""
+"""What a CPU's heap (glibc) takes beyond the activations in it: freed temporaries leave holes that
+do not go back to the system. Measured; with checkpoints half as many."""
 
 _LOGITS = {
-    # float32, its softmax, and the gradients of both its uses (engine.fused_head)
-    ("transformers", "cpu"): (1 << 25, 16),
-    # float32 worked on in place, and a copy in bfloat16 (unsloth_zoo.cpu.ops)
-    ("unsloth", "cpu"): (1 << 24, 6),
-    # one tile of 4,096 tokens and one of gradients, in bfloat16 (trl.kernels.chunked_logprob)
-    ("transformers", "cuda"): (4096 * 32_768, 4),
-    # at most 4 GB (unsloth_zoo.fused_losses)
-    ("unsloth", "cuda"): (1 << 28, 16),
+    ("transformers", "cpu"): (1 << 25, 16),  # float32, softmax, two gradients (engine.fused_head)
+    ("unsloth", "cpu"): (1 << 24, 6),  # float32 in place, a copy in bfloat16 (unsloth_zoo.cpu.ops)
+    ("transformers", "cuda"): (1 << 27, 4),  # a tile each way (trl.kernels.chunked_logprob)
+    ("unsloth", "cuda"): (1 << 28, 16),  # at most 4 GB (unsloth_zoo.fused_losses)
 }
 """How many logits the loss computes at once, and the bytes each takes at the most."""
 
@@ -66,9 +55,8 @@ class Shape:
 class Memory:
     """The peak of a run by part, in bytes.
 
-    `weights` are the base and its copy in the format of the arithmetic; `activations` what the way
-    back needs; `logits` the scores over the vocabulary; `gradients`, in full fine-tuning of one
-    batch a step, only what they take beyond the room that activations and logits leave them.
+    In full fine-tuning of one batch a step, `gradients` are what they take beyond the room that
+    activations and logits leave them as they go.
     """
 
     program: int
@@ -91,11 +79,7 @@ class Memory:
 
 
 def read_shape(folder: Path) -> Shape:
-    """The shape of the model in `folder`, whatever its architecture calls things.
-
-    Raises:
-        LoraTuiError: config.json cannot be read, or lacks something needed.
-    """
+    """The shape of the model in `folder`; LoraTuiError says what config.json lacks."""
     path = folder / "config.json"
     try:
         config: dict[str, Any] = dict(json.loads(path.read_text("utf-8")))
@@ -138,38 +122,30 @@ def estimate(
     longest: int,
     trained: int | None = None,
 ) -> Memory:
-    """The peak memory of a run: of torch on a GPU, else of the whole process.
+    """The peak of a run whose longest row has `longest` tokens, `trained` (None: all) trained.
 
-    Args:
-        longest: Tokens of the longest row.
-        trained: How many of them are trained; None is all.
-
-    Raises:
-        LoraTuiError: no layer of the base has one of the target names.
+    On a GPU it is what torch allocates, else the process. LoraTuiError: no layer is targeted.
     """
     run = _Run(preset, base, shape, platform)
     rows = preset.training.per_device_train_batch_size
     number = count_trainable(base, preset).parameters
-    trainable = number * run.width
-    held = kept = run.kept(rows * longest)
-    if not platform.on_gpu:
-        held += round(_HOLES * kept)
-    copies = run.copied * _elements(run.matrices)
+    gradients = trainable = number * run.width
+    kept, holes = run.kept(rows * longest)
+    copies = run.copied * _elements(run.matrices)  # kept for the way back
+    packed = _elements(run.matrices) if preset.model.load_in_4bit else 0
     logits = run.logits(rows * (longest if trained is None else trained))
-    gradients = trainable
     if run.full and shape.tied:  # the head's and the embedding's, before they are added up
         gradients += shape.vocabulary * shape.hidden * run.width
     if run.full and preset.training.gradient_accumulation_steps == 1:
-        # They come as activations go; a heap takes back no more than its holes.
-        room = logits + (held + copies if platform.on_gpu else held - kept)
-        gradients = max(0, gradients - room)
+        # They come as activations go, of which a heap gives back no more than the holes.
+        gradients = max(0, gradients - logits - (kept + copies if platform.on_gpu else holes))
     return Memory(
-        program=0 if platform.on_gpu else _PROGRAM,
-        weights=run.weights() + copies,
+        program=0 if platform.on_gpu else _PROGRAM + run.kernels(longest),
+        weights=round(packed * _NF4) + (base.parameters - packed) * run.stored + copies,
         adapter=0 if run.full else trainable + (number * run.computed if run.computed < 4 else 0),
         gradients=gradients,
         optimiser=run.optimiser(number),
-        activations=held,
+        activations=kept + holes,
         logits=logits,
     )
 
@@ -182,7 +158,6 @@ class _Run:
         self.base, self.shape, self.on_gpu = base, shape, platform.on_gpu
         self.loss = (platform.backend, platform.device)
         self.full = preset.lora.method == "full"
-        self.four_bit = preset.model.load_in_4bit
         self.stored = _WIDTH[weights_dtype(preset, platform)]
         self.computed = _WIDTH[compute_dtype(preset, platform)]
         self.width = self.stored if self.full else 4  # engine.trainer keeps adapters in float32
@@ -191,29 +166,33 @@ class _Run:
         self.adapted = [] if self.full else targeted(base.layers, preset.lora)
         self.matrices = targeted(base.layers, replace(preset.lora, target_modules="all-linear"))
 
-    def weights(self) -> int:
-        packed = _elements(self.matrices) if self.four_bit else 0
-        return round(packed * _NF4) + (self.base.parameters - packed) * self.stored
-
     def optimiser(self, trainable: int) -> int:
         """Two moments a weight; Adafactor a row and a column a matrix (transformers); SGD none."""
-        if self.training.optim == "adafactor":
-            extra = 0 if self.full else 2 * self.lora.r
-            layers = self.adapted or self.matrices
-            return 4 * sum(layer.outputs + layer.inputs + extra for layer in layers)
-        if self.training.optim == "sgd":
-            return 0
-        return round(trainable * (_ADAM_8BIT if "8bit" in self.training.optim else 2 * self.width))
+        name, extra = self.training.optim, 0 if self.full else 2 * self.lora.r
+        if name == "adafactor":
+            return 4 * sum(at.outputs + at.inputs + extra for at in self.adapted or self.matrices)
+        width = 0 if name == "sgd" else _ADAM_8BIT if "8bit" in name else 2 * self.width
+        return round(trainable * width)
 
-    def kept(self, tokens: int) -> int:
-        """What autograd keeps of all layers; with checkpoints their inputs, and one layer anew."""
+    def kernels(self, longest: int) -> int:
+        """The products that oneDNN keeps: for each length those of all shapes of matrices."""
+        sizes = {(layer.outputs, layer.inputs) for layer in self.matrices}
+        inner = {at.inputs for at in self.adapted}, {at.outputs for at in self.adapted}
+        # Forward, back to the inputs, and back to the weights where they are trained.
+        each = (3 if self.full else 2) * len(sizes) + 3 * sum(map(len, inner))
+        batches = self.training.max_steps * self.training.gradient_accumulation_steps
+        lengths = min(longest, batches) if batches > 0 else longest
+        return _KERNEL * min(_KERNELS, each * lengths) if self.computed == 2 else 0
+
+    def kept(self, tokens: int) -> tuple[int, int]:
+        """What autograd keeps of all layers, and the holes in it."""
         layers, block = self.shape.layers, tokens * self.kept_a_token()
-        if self.lora.use_dora and self.lora.lora_dropout:
-            # It multiplies by the matrices once more, in a copy (peft.tuners.lora.dora).
+        if self.lora.use_dora and self.lora.lora_dropout:  # matrices copied (peft.tuners.lora.dora)
             block += self.computed * _elements(self.adapted) // layers
-        if self.training.gradient_checkpointing:
-            return tokens * layers * self.shape.hidden * self.stored + block
-        return layers * block
+        holes = 0 if self.on_gpu else round(_HOLES * layers * block)
+        if self.training.gradient_checkpointing:  # their inputs, and one layer computed again
+            return tokens * layers * self.shape.hidden * self.stored + block, holes // 2
+        return layers * block, holes
 
     def kept_a_token(self) -> int:
         """Bytes a token that autograd keeps of one layer."""
@@ -224,34 +203,30 @@ class _Run:
         kept = computed * (2 * queries + 2 * keys) + 4 * shape.heads  # q, out, k, v, and sums
         kept += 2 * shape.hidden * (computed if self.fused else 4)  # what the norms take in
         kept += computed * shape.intermediate * (2 if self.fused else 3 if shape.gated else 1)
+        kept += (
+            computed * 2 * shape.hidden * (self.fused and not self.full)
+        )  # what the fused take in
         if self.full:
             # What each matrix takes in: q, k, v share it, and gate, up, unless it is cast.
             inputs = 2 if not self.copied else 5 if shape.gated else 4
             kept += 2 * shape.hidden * self.stored  # what the norms give out
             kept += computed * (inputs * shape.hidden + shape.intermediate)
-        elif self.fused:
-            kept += computed * 2 * shape.hidden
-        return kept + self.kept_by_adapters() // shape.layers
-
-    def kept_by_adapters(self) -> int:
-        """Bytes a token that all adapters keep: inputs, and which were dropped (peft, torch)."""
+        # The adapters: what they take in, which of it was dropped, and what is between A and B.
         dropped = 0 if not self.lora.lora_dropout else 1 if self.on_gpu else 4
-        inputs = dropped + (0 if self.fused else self.computed)
-        outputs = 2 * self.computed if self.lora.use_dora else 0
-        inner = self.computed * self.lora.r
-        return sum(inputs * one.inputs + outputs * one.outputs + inner for one in self.adapted)
+        taken, given = dropped + (0 if self.fused else computed), 2 * computed * self.lora.use_dora
+        adapters = sum(taken * at.inputs + given * at.outputs for at in self.adapted)
+        adapters += computed * self.lora.r * len(self.adapted)
+        return kept + adapters // shape.layers
 
     def logits(self, scored: int) -> int:
         """The scores of `scored` tokens, a chunk at a time, and the head as it is multiplied."""
-        chunk, width = _LOGITS[self.loss]
-        head = self.copied
-        if self.full and self.loss == ("unsloth", "cpu"):
-            head += 4  # its gradient comes on the way forward already
-        vocabulary = self.shape.vocabulary
-        return min(scored * vocabulary, chunk) * width + head * vocabulary * self.shape.hidden
+        (chunk, width), vocabulary = _LOGITS[self.loss], self.shape.vocabulary
+        early = 4 if self.full and self.loss == ("unsloth", "cpu") else 0  # the head's gradient
+        head = vocabulary * self.shape.hidden * (self.copied + early)
+        return min(scored * vocabulary, chunk) * width + head
 
 
-def _elements(layers: Iterable[Layer]) -> int:
+def _elements(layers: list[Layer]) -> int:
     return sum(layer.outputs * layer.inputs for layer in layers)
 
 
@@ -269,8 +244,7 @@ def largest_batch(
 
     def too_much(rows: int) -> bool:
         training = replace(preset.training, per_device_train_batch_size=rows)
-        larger = replace(preset, training=training)
-        memory = estimate(larger, base, shape, platform, longest=longest, trained=trained)
-        return memory.total > free
+        run = replace(preset, training=training)
+        return estimate(run, base, shape, platform, longest=longest, trained=trained).total > free
 
     return bisect_left(range(1, MOST_ROWS + 1), x=True, key=too_much) or None

@@ -1,11 +1,21 @@
 """What follows from a preset: figures, and what the Hub has to give."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lora_tui.core.consequences import missing_here, size_facts, step_facts
-from lora_tui.core.parameters import Trainable
+from lora_tui.core import runs
+from lora_tui.core.consequences import (
+    memory_facts,
+    missing_here,
+    size_facts,
+    step_facts,
+    time_facts,
+)
+from lora_tui.core.measured import Measured
+from lora_tui.core.parameters import Trainable, read_base
+from lora_tui.core.platforms import Place, Platform
 from lora_tui.core.preset_files import changed
 from lora_tui.core.presets import Preset
 
@@ -69,3 +79,47 @@ def test_what_is_neither_built_in_nor_here_has_to_be_fetched(
     rows.write_text("{}\n")
     local = {"model.name_or_path": str(tmp_path), "data.source": str(rows)}
     assert missing_here(changed(Preset(), local)) == []
+
+
+PLACE = Place(Platform("transformers", "cpu", bfloat16=True), free=10_000_000_000)
+
+
+def test_memory_is_said_by_part_with_the_largest_batch_that_fits() -> None:
+    base = read_base("demo")
+    preset = changed(Preset(), {"model.name_or_path": "demo", "model.max_seq_length": 512})
+    memory, parts = memory_facts(preset, base, PLACE, None)
+    assert [name for name, _ in memory] == ["memory", "fits"]
+    assert memory[0][1].endswith("of 10 GB")
+    most = int(memory[1][1].removeprefix("batch ").replace(",", ""))
+    assert most > 2
+    names = ["program", "weights", "adapter", "gradients", "optimiser", "activations", "logits"]
+    assert [name for name, _ in parts] == names
+    small = replace(PLACE, free=100_000_000)
+    assert dict(memory_facts(preset, base, small, None)[0])["fits"] == "not one row"
+    unknown = replace(PLACE, free=None)
+    assert [name for name, _ in memory_facts(preset, base, unknown, None)[0]] == ["memory"]
+
+
+def test_rows_known_to_be_short_take_less_memory() -> None:
+    base = read_base("demo")
+    shapes = {"model.name_or_path": "demo", "training.per_device_train_batch_size": 64}
+    preset = changed(Preset(), {**shapes, "model.max_seq_length": 512})
+    short = memory_facts(preset, base, PLACE, {"tokens": {"max": 40}})[0]
+    assert short != memory_facts(preset, base, PLACE, None)[0]
+    cut = memory_facts(changed(preset, {"model.max_seq_length": 40}), base, PLACE, None)[0]
+    assert short == cut
+
+
+def test_time_comes_from_a_step_that_was_measured() -> None:
+    preset = changed(Preset(), {"training.max_steps": 100})
+    assert time_facts(preset, None, None) == [("time", "unknown until checked")]
+    run = runs.create(preset, kind="check")
+    found = Measured(preset, run, seconds_per_step=3.0)
+    assert time_facts(preset, found, None) == [
+        ("time", "05:00"),
+        ("a step", "3 s in the check"),
+    ]
+    epochs = changed(preset, {"training.max_steps": -1, "training.num_train_epochs": 2.0})
+    assert [name for name, _ in time_facts(epochs, found, None)] == ["a step"]
+    # 2 x 4 rows a step: 80 rows are 10 steps an epoch
+    assert time_facts(epochs, found, {"train_rows": 80})[0] == ("time", "01:00")

@@ -1,0 +1,57 @@
+"""What follows from a draft: sizes, steps, memory and time. Runs in a worker: headers are read."""
+
+from dataclasses import dataclass, field
+
+from lora_tui.core.consequences import (
+    Facts,
+    Report,
+    memory_facts,
+    size_facts,
+    step_facts,
+    time_facts,
+)
+from lora_tui.core.draft import Draft
+from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.measured import Measured, data_report, speed
+from lora_tui.core.parameters import count_trainable, read_base
+from lora_tui.core.platforms import refusals
+from lora_tui.core.presets import Preset
+from lora_tui.jobs.machine import place_of
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Facts as (name, value) in groups; `apology` says what is missing, or cannot run here."""
+
+    sizes: Facts = field(default_factory=list)
+    steps: Facts = field(default_factory=list)
+    costs: Facts = field(default_factory=list)
+    parts: Facts = field(default_factory=list)
+    apology: str = ""
+
+
+def forecast(draft: Draft, found: list[Measured]) -> Forecast:
+    """What follows from `draft` on this machine; `found` is what was measured before."""
+    steps: Facts = []
+    costs: Facts = []
+    try:
+        preset = draft.preset
+        rows = data_report(found, preset)
+        steps = step_facts(preset)
+        costs = time_facts(preset, speed(found, preset), rows)
+        sizes, memory, parts, refused = _of_model(preset, rows)
+    except LoraTuiError as error:
+        return Forecast(steps=steps, costs=costs, apology=error.summary)
+    return Forecast(sizes, steps, [*memory, *costs], parts, refused)
+
+
+def _of_model(preset: Preset, rows: Report | None) -> tuple[Facts, Facts, Facts, str]:
+    place = place_of(preset)
+    refused = "; ".join(refusals(preset, place.platform))
+    base = read_base(preset.model.name_or_path, preset.model.revision)
+    sizes = size_facts(preset, count_trainable(base, preset))
+    try:
+        memory, parts = memory_facts(preset, base, place, rows)
+    except LoraTuiError as error:
+        return sizes, [], [], refused or error.summary
+    return sizes, memory, parts, f"Not here: {refused}" if refused else ""
