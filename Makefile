@@ -14,10 +14,10 @@ CODE := $(patsubst %/,%,$(sort $(dir $(wildcard lora_tui/*.py demo/*.py benchmar
 export TORCH
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock demo-model bench bench-real wheel clean distclean setup FORCE
+.PHONY: help run test check format lock demo-model bench bench-real bench-memory bench-look wheel clean distclean setup FORCE
 
 help:  ## what there is to do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo; sed -n '2,4s/^# *//p' $(MAKEFILE_LIST)
 
 run: $(READY)  ## open the app (ARGS="train demo" runs a command instead)
@@ -46,6 +46,12 @@ bench: $(READY)  ## measure the app's speed, into docs/benchmarks.md
 
 bench-real: $(READY)  ## measure a real-sized run, into docs/real-size.md (ARGS=FILE.jsonl)
 	$(BIN)/python -m benchmarks.real_size $(ARGS)
+
+bench-memory: $(READY)  ## set the memory estimate against runs, into docs/memory.md (ARGS=FILE.jsonl)
+	$(BIN)/python -m benchmarks.memory $(ARGS)
+
+bench-look: $(READY)  ## time the data report and the check, into docs/benchmarks.md (ARGS=FILE.jsonl)
+	$(BIN)/python -m benchmarks.look_before $(ARGS)
 
 wheel: $(READY)  ## build dist/*.whl
 	$(BIN)/python -m hatchling build -t wheel

@@ -15,6 +15,10 @@ Facts = list[tuple[str, str]]
 Report = Mapping[str, Any]
 """A data report, as `lora-tui data --json` prints it."""
 
+TIGHT = 0.8
+"""The share of the free memory that an estimate may take: long runs on rows of many lengths take up
+to 15 % more than is estimated (docs/memory.md)."""
+
 
 def size_facts(preset: Preset, trainable: Trainable) -> Facts:
     """What is trained and what the result weighs, counted from the model's own header."""
@@ -82,7 +86,8 @@ def memory_facts(
     parts = [(name, text.size(size)) for name, size in found.parts.items() if size]
     if place.free is None:
         return [("memory", text.size(found.total))], parts
-    most = largest_batch(preset, base, shape, place.platform, longest=longest, free=place.free)
+    room = int(TIGHT * place.free)
+    most = largest_batch(preset, base, shape, place.platform, longest=longest, free=room)
     fits = f"batch {most:,}" if most else "not one row"
     return [
         ("memory", f"{text.size(found.total)} of {text.size(place.free)}"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.core import estimate, export_tools, hardware, hub, locations, parameters, text
+from lora_tui.core.consequences import TIGHT
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.items import Item
 from lora_tui.core.parameters import Base, count_trainable
@@ -19,7 +20,6 @@ from lora_tui.engine.job import Job, TorchJob, with_torch
 from lora_tui.engine.templates import ChatTemplate
 
 _LITTLE_DISK = 5e9
-_TIGHT = 0.85  # of the free memory
 _FEW_TRAINED = 0.02
 _MANY_CUT = 0.1
 _MANY_LEFT = 0.05
@@ -206,9 +206,9 @@ def memory(current: TorchJob, base: Base, rows: Data) -> tuple[Item, None]:
     mine = machine.resident_memory(current.torch, platform.device)
     free += mine  # what this process holds already is part of the estimate
     detail = f"{detail}, {text.size(free)} free"
-    if found.total <= _TIGHT * free:
+    if found.total <= TIGHT * free:
         return Item("memory", "green", detail), None
-    fits = estimate.largest_batch(preset, base, shape, platform, free=int(_TIGHT * free), **needs)
+    fits = estimate.largest_batch(preset, base, shape, platform, free=int(TIGHT * free), **needs)
     if found.total <= free:
         return Item("memory", "yellow", f"{detail}: it is tight", _smaller(preset, fits)), None
     raise LoraTuiError(f"{detail}: it does not fit.", _smaller(preset, fits))
