@@ -8,13 +8,13 @@ one.
 import json
 import sys
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, overload
 
 MOST_BYTES = 16 << 20
 """Disk that the first rows may take; beyond them only those found odd are kept."""
@@ -107,7 +107,7 @@ def _little_endian(numbers: "array[int]") -> "array[int]":
     return numbers
 
 
-class Pages:
+class Pages(Sequence[Page]):
     """The pages of a folder, as many as there are by now, by the number of their row."""
 
     def __init__(self, folder: Path) -> None:
@@ -143,7 +143,13 @@ class Pages:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def __getitem__(self, at: int) -> Page:
+    @overload
+    def __getitem__(self, at: int) -> Page: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Page]: ...
+    def __getitem__(self, at: int | slice) -> Any:
+        if isinstance(at, slice):
+            return [self[one] for one in range(*at.indices(len(self)))]
         with self._rows.open("rb") as file:
             file.seek(self._starts[at])
             return self._page(json.loads(file.readline()))

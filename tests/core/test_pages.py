@@ -84,5 +84,6 @@ def test_segments_are_the_text_in_pieces(
 
 
 def test_long_values_are_shortened() -> None:
-    row = pages.shortened({"text": "x" * (pages.LONGEST_TEXT + 5), 3: [1]})
-    assert row == {"text": "x" * pages.LONGEST_TEXT + "…", "3": [1]}
+    long: dict[str, object] = {"text": "x" * (pages.LONGEST_TEXT + 5), "list": [1]}
+    row = pages.shortened(long)
+    assert row == {"text": "x" * pages.LONGEST_TEXT + "…", "list": [1]}

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lora_tui.core import preset_files
+from lora_tui.core.consequences import planned_steps
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.engine import data
 from lora_tui.engine.formats import Shapes
@@ -173,7 +174,7 @@ def test_steps_are_planned_as_the_trainer_counts_them(rows, batch, accumulation,
         f"training.gradient_accumulation_steps={accumulation}",
         f"training.num_train_epochs={epochs}",
     )
-    assert data.planned_steps(preset, rows) == steps
+    assert planned_steps(preset, rows) == steps
 
 
 def test_a_folder_brings_its_own_held_out_rows_and_task(tokenizer):

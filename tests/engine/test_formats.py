@@ -1,5 +1,7 @@
 """The shapes rows come in, and why a row cannot be one."""
 
+from typing import Any
+
 import pytest
 
 from lora_tui.core.presets import DataSettings
@@ -31,7 +33,7 @@ def test_known_shapes_become_the_same_conversation(row, name):
 
 def test_context_and_system_columns_are_used():
     row = {"system": "S", "instruction": "Q", "input": "C", "output": "A"}
-    turns = detect(row, DataSettings()).read(row)
+    turns: Any = detect(row, DataSettings()).read(row)
     assert [turn["content"] for turn in turns] == ["S", "Q\n\nC", "A"]
 
 

@@ -152,7 +152,8 @@ def test_only_the_last_answer_counts_when_asked_for(tokenizer, form):
 
 def by_hand(tokenizer, pieces):
     """Token ids and labels of pieces of text."""
-    ids, labels = [], []
+    ids: list[int] = []
+    labels: list[int] = []
     for text, trained in pieces:
         tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
         ids += tokens
