@@ -4,124 +4,27 @@ No widget is touched from here: frames leave through a callback.
 """
 
 import json
-import queue
-import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
-from lora_tui.core import data_advice
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.events import Event, whole
 from lora_tui.core.pages import Page, Pages
 from lora_tui.core.presets import Preset
-from lora_tui.core.runs import Run
 from lora_tui.jobs import launch, stop
 from lora_tui.jobs.follow import follow
 from lora_tui.tui import histogram, row_text
-from lora_tui.tui.histogram import Lengths
+from lora_tui.tui.data_frames import Findings, Frame, Room, RowShown, Wish, Wishes
 from lora_tui.tui.log_pages import last_lines
 from lora_tui.tui.look import ascii_only
 from lora_tui.tui.row_head import Oddities, head
 from lora_tui.tui.widgets.painting import Row, Rows
 
 _APART = 0.25  # seconds between two frames that nobody asked for
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """The cells there are: the width of a row's text, and the size of the histogram."""
-
-    text: int = 0
-    width: int = 0
-    height: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What the reader asks for: `by` rows on, `to` a number or an end, the next `odd` one."""
-
-    kind: str
-    by: int = 0
-    room: Room = Room()
-
-
-class Wishes(threading.Event):
-    """What the screen wants from its thread, in order, and, once set, that it ends."""
-
-    def __init__(self, *wishes: Wish) -> None:
-        super().__init__()
-        self._waiting: queue.SimpleQueue[Wish] = queue.SimpleQueue()
-        self._woken = threading.Event()
-        for wish in wishes:
-            self.put(wish)
-
-    def put(self, wish: Wish) -> None:
-        """One wish more."""
-        self._waiting.put(wish)
-        self._woken.set()
-
-    def take(self) -> Iterable[Wish]:
-        """All that wait."""
-        with suppress(queue.Empty):
-            while True:
-                yield self._waiting.get_nowait()
-
-    @property
-    def are_waiting(self) -> bool:
-        """Whether something is to be done first."""
-        return not self._waiting.empty() or self.is_set()
-
-    def set(self) -> None:
-        super().set()
-        self._woken.set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Return after `timeout`, or as soon as anything is wanted."""
-        self._woken.wait(timeout)
-        self._woken.clear()
-        return self.is_set()
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """A finished report, in words and figures."""
-
-    facts: tuple[tuple[str, str], ...]
-    warnings: tuple[str, ...]
-    remedies: tuple[tuple[str, Mapping[str, Any]], ...]
-    columns: Mapping[str, str]
-    lengths: Lengths
-    kept: int
-
-
-@dataclass(frozen=True, slots=True)
-class RowShown:
-    """One row, laid out; `key` tells it from others."""
-
-    key: tuple[int, bool]
-    number: int
-    is_raw: bool
-    head: Row
-    notes: Row
-    text: Rows
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """All that the screen shows of one moment; `doing` says what the job is at, if it is."""
-
-    doing: str = "starting the engine…"
-    first: tuple[Mapping[str, Any], ...] = ()
-    names: tuple[str, ...] = ()
-    row: RowShown | None = None
-    findings: Findings | None = None
-    picture: Rows = ()
-    failure: tuple[str, str] | None = None
-    said: tuple[int, str] = field(default=(0, ""))
+_PATIENCE = 0.3  # seconds for which a search holds up what is wished for after it
 
 
 class DataWatch:
@@ -138,11 +41,12 @@ class DataWatch:
     ) -> None:
         """Begin at row `number`, as it came or as it is trained on."""
         self._preset, self._wishes, self._show = preset, wishes, show
-        self._number, self._is_raw = number, is_raw
-        self._at = 0
-        self._room, self._frame = Room(), Frame()
+        self._goal: int | None = number  # until it is there, or another is asked for
+        self._at, self._is_raw = number, is_raw
+        self._room, self._frame = Room(), Frame(place=(number, is_raw))
         self._oddities, self._total = Oddities(), 0
-        self._due = 0.0
+        self._due, self._is_stale = 0.0, False
+        self._drawn = (0, 0)
 
     def run(self) -> None:
         """Hand over frames until there are no more wishes; a job still at work is killed then."""
@@ -166,11 +70,14 @@ class DataWatch:
             for event in batch:
                 self._note(event)
                 final = event if event["kind"] in {"finished", "failed", "stopped"} else final
-            if self._pages_grew() or batch or self._wishes.are_waiting:
+            self._is_stale |= self._pages_grew() or bool(batch)
+            if self._is_stale or self._wishes.are_waiting:
                 self._answer()
         if not self._wishes.is_set():
             self._pages_grew()
             self._end(final or {})
+            if self._goal is not None:  # it never came
+                self._at, self._goal = self._place_of(self._goal), None
             self._answer()
 
     # --- what the job tells --------------------------------------------------------------------
@@ -190,24 +97,36 @@ class DataWatch:
             self._frame = replace(frame, doing=f"reading {done:,} of {total:,}")
 
     def _pages_grew(self) -> bool:
+        """Learn of pages written since; whether the row to be shown is another by that.
+
+        Those found odd at the end are put in their order among the others.
+        """
         before = len(self._pages)
-        is_first = not before and len(self._pages.look())
-        if is_first:
-            self._at = self._place_of(self._number)
-        return bool(is_first)
+        shown = self._pages.numbers[self._at] if self._at < before else None
+        now = len(self._pages.look())
+        if now == before:
+            return False
+        if self._goal is not None:
+            if self._pages.numbers[-1] >= self._goal:
+                self._at, self._goal = self._place_of(self._goal), None
+                return True
+            self._at = min(self._at, now - 1)
+        elif shown is not None and self._pages.numbers[self._at] != shown:
+            self._at = self._place_of(shown)
+        return not before
 
     def _end(self, final: Event) -> None:
         """What came of it: findings, or why there are none."""
         failure: tuple[str, str] | None = None
         if final.get("kind") == "failed":
             failure = str(final.get("summary") or "It failed."), str(final.get("hint") or "")
-        elif not final:
+        elif final.get("kind") != "finished":
             words = " ".join(last_lines(self._run.log, 3))
             failure = "The reading was ended from outside.", words or "Perhaps memory ran out."
         else:
             try:
                 report = json.loads(self._run.report.read_text("utf-8"))
-                findings = _findings(report)
+                findings = Findings.of(report)
                 self._oddities, self._total = Oddities.of(report), int(report["rows"])
                 self._frame = replace(self._frame, doing="", findings=findings)
                 return
@@ -225,32 +144,42 @@ class DataWatch:
             asked = True
         if not asked and self._frame.doing and time.monotonic() < self._due:
             return
-        frame = replace(self._frame, row=self._row())
+        row = self._row()
+        number = self._goal if self._goal is not None else row.number if row else self._at
+        frame = replace(self._frame, row=row, place=(number, self._is_raw))
         if frame.findings and not frame.picture:
             self._hand_over(frame)  # figures at once: importing plotext takes a while
         self._hand_over(replace(frame, picture=self._picture()))
+        self._is_stale = False
 
     def _fulfil(self, wish: Wish) -> None:
-        last = max(0, self._count - 1)
+        self._pages_grew()
+        last = max(0, (len(self._pages) or len(self._frame.first)) - 1)
+        if wish.kind == "room":
+            self._room = wish.room
+            return
+        if wish.kind == "kind":
+            self._is_raw = not self._is_raw
+            return
+        self._goal = None
         match wish.kind:
-            case "room":
-                self._room = wish.room
             case "by":
-                self._at = min(max(self._at + wish.by, 0), last)
+                self._at = min(max(min(self._at, last) + wish.by, 0), last)
             case "first":
                 self._at = 0
             case "last":
                 self._at = last
             case "number":
-                self._at = min(self._place_of(wish.by), last)
-            case "kind":
-                self._is_raw = not self._is_raw
+                self._go_to(wish.by, last)
             case "odd":
                 self._seek_odd(wish.by)
 
-    @property
-    def _count(self) -> int:
-        return len(self._pages.look()) or len(self._frame.first)
+    def _go_to(self, number: int, last: int) -> None:
+        self._at = min(self._place_of(number), last)
+        numbers = self._pages.numbers
+        if numbers and numbers[self._at] != number:
+            read = "read yet" if self._frame.doing else "kept to look at"
+            self._say(f"Row {number + 1:,} is not {read}; this is the nearest that is.")
 
     def _place_of(self, number: int) -> int:
         """Where a row is among the pages, or the next that is there."""
@@ -259,10 +188,11 @@ class DataWatch:
 
     def _seek_odd(self, by: int) -> None:
         """Go to the next odd row, all the way round; a new wish ends the search."""
-        count, at = len(self._pages.look()), self._at
+        count, at = len(self._pages), self._at
         may_be_odd = self._oddities.any or not self._frame.findings
+        until = time.monotonic() + _PATIENCE
         for _ in range(count if may_be_odd else 0):
-            if self._wishes.are_waiting:
+            if self._wishes.is_set() or (self._wishes.are_waiting and time.monotonic() > until):
                 return
             at = (at + by) % count
             page = self._page(at)
@@ -274,9 +204,11 @@ class DataWatch:
         page = self._page(self._at) if count else None
         here = page is not None and self._oddities.is_odd(page)
         if self._frame.doing:
-            words = f"No {'other ' * here}row read so far is odd."
+            self._say(f"No {'other ' * here}row read so far is odd.")
         else:
-            words = "No other row is odd." if here else "No row is odd."
+            self._say("No other row is odd." if here else "No row is odd.")
+
+    def _say(self, words: str) -> None:
         self._frame = replace(self._frame, said=(self._frame.said[0] + 1, words))
 
     def _page(self, at: int) -> Page | None:
@@ -300,14 +232,11 @@ class DataWatch:
         found = self._page(self._at)
         if found is None:
             gone: Row = (("this row cannot be read any more", "bad"),)
-            return RowShown((self._at, True), self._number, True, gone, (), ())
-        self._number = found.number
+            return RowShown((self._at, True), self._at, True, gone, (), ())
         is_raw = self._is_raw or not found.text
         longest = self._preset.model.max_seq_length
         text = (
-            row_text.raw(found.raw, width)
-            if is_raw
-            else row_text.rendered(found, width, longest)
+            row_text.raw(found.raw, width) if is_raw else row_text.rendered(found, width, longest)
         )
         words, notes = head(found, self._total, longest, self._oddities, width)
         return RowShown((self._at, is_raw), found.number, is_raw, words, notes, text)
@@ -316,22 +245,12 @@ class DataWatch:
         findings, room = self._frame.findings, self._room
         if findings is None:
             return ()
-        return histogram.draw(
-            findings.lengths, room.width, room.height, ascii_only=ascii_only()
-        )
+        if self._drawn == (room.width, room.height):
+            return self._frame.picture
+        self._drawn = (room.width, room.height)
+        return histogram.draw(findings.lengths, room.width, room.height, ascii_only=ascii_only())
 
     def _hand_over(self, frame: Frame) -> None:
         self._frame = frame
         self._due = time.monotonic() + _APART
         self._show(frame)
-
-
-def _findings(report: Mapping[str, Any]) -> Findings:
-    return Findings(
-        facts=tuple(data_advice.facts(report)),
-        warnings=tuple(map(str, report["warnings"])),
-        remedies=tuple((str(one["text"]), dict(one["changes"])) for one in report["remedies"]),
-        columns=dict(report["columns"]),
-        lengths=Lengths.of(report),
-        kept=int(report["kept"]),
-    )

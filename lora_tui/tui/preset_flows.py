@@ -1,6 +1,8 @@
 """What is done with preset files, step by step. Call these from a worker."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,17 @@ from lora_tui.core.presets import Preset
 from lora_tui.core.text import one_line
 from lora_tui.tui.columns import arrow
 from lora_tui.tui.screens.ask import Ask, Question
+from lora_tui.tui.screens.choose import Choose
 from lora_tui.tui.screens.confirm import Confirm
 from lora_tui.tui.screens.notice import Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """What became of a preset: the file it stands in, and as it is now, saved or not."""
+
+    entry: Entry
+    preset: Preset
 
 
 async def new_preset(app: App[Any], preset: Preset) -> Entry | None:
@@ -77,6 +88,21 @@ async def save_over(app: App[Any], opened: Entry, preset: Preset) -> Entry | Non
         if not await app.push_screen_wait(question):
             return None
     return await asyncio.to_thread(_save, preset, preset.name, preset.description, path=opened.path)
+
+
+async def may_leave(app: App[Any], unsaved: str, save: Callable[[], Awaitable[bool]]) -> bool:
+    """Whether to leave: unsaved changes are asked about, and saved if that is the answer."""
+    if not unsaved:
+        return True
+    choices = ("save and leave", "leave without saving", "stay")
+    chosen = await app.push_screen_wait(Choose("Unsaved changes", choices, 0, text=unsaved))
+    return chosen == 1 or (chosen == 0 and await save())
+
+
+def few(keys: Sequence[str]) -> str:
+    """The first of many keys, and how many more there are."""
+    more = f" and {len(keys) - 4} more" if len(keys) > 4 else ""
+    return ", ".join(keys[:4]) + more
 
 
 def _what_happened(opened: Entry) -> str:

@@ -37,7 +37,8 @@ def legend() -> Row:
     return (
         (f"{found['trained']} trained", "trained"),
         ("  not trained  ", "text"),
-        (f"{found['cut']} cut off", "lost"),
+        (f"{found['cut']} ", "text"),
+        ("cut off", "lost"),
     )
 
 
@@ -59,30 +60,34 @@ def calm(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    safe = _few_accents(printable(text.replace("\r\n", "\n").translate(_CALM)))
+    safe = "".join(_steady(printable(text.replace("\r\n", "\n").translate(_CALM))))
     return safe.encode("ascii", "replace").decode() if ascii_only() else safe
 
 
-def _few_accents(text: str) -> str:
-    """`text` without towers of accents, which grow over the lines above."""
-    if text.isascii():
-        return text
-    kept, row = [], 0
+def _steady(text: str) -> Iterator[str]:
+    """`text` without unknown characters, and towers of accents, which grow over other lines."""
+    row = 0
     for character in text:
-        row = row + 1 if character > "\u02ff" and cell_len(character) == 0 else 0
-        if row <= _MOST_MARKS:
-            kept.append(character)
-    return "".join(kept)
+        if character.isascii():
+            row = 0
+            yield character
+        elif character.isspace():
+            yield " " * cell_len(character)
+        elif not character.isprintable():
+            yield "\N{REPLACEMENT CHARACTER}"
+        else:
+            row = row + 1 if cell_len(character) == 0 else 0
+            if row <= _MOST_MARKS:
+                yield character
 
 
 def wrapped(line: str, width: int) -> Iterator[str]:
-    """A line in pieces of at most `width` cells, broken at blanks where there are any."""
+    """A line in pieces of at most `width` cells; a blank where it is broken is left out."""
     width = max(2, width)
     while (end := width if line.isascii() else _fitting(line, width)) < len(line):
-        blank = line.rfind(" ", end // 2, end)
-        end = end if blank < 0 or line[end] == " " else blank + 1
-        yield line[:end]
-        line = line[end:]
+        blank = line.rfind(" ", end // 2, end + 1)
+        yield line[: blank if blank >= 0 else end]
+        line = line[blank + 1 if blank >= 0 else end :]
     yield line
 
 
@@ -111,7 +116,7 @@ def rendered(page: Page, width: int, longest: int) -> Rows:
         for number, line in enumerate(lines):
             ends = number < len(lines) - 1
             if line or (ends and at_start):
-                mark = (f"{sign[kind]} ", _ROLES[kind])
+                mark = (f"{sign[kind]} ", "muted" if kind == "cut" else _ROLES[kind])
                 rows += ((mark, (piece, _ROLES[kind])) for piece in wrapped(line, width - _GUTTER))
             at_start = ends or (at_start and not line)
     if len(page.text) >= LONGEST_TEXT:

@@ -124,7 +124,7 @@ def test_names_of_files_never_reach_the_terminal_raw(make_run: Maker) -> None:
         terminal.wait_for("PWNED")
         for keys, says in (
             ("G\r", "[model]"),  # the form of the preset
-            ("d", "Nothing differs"),
+            ("f", "Nothing differs"),
             ("2 ", "unsaved"),
             ("s", "Saved in"),
             ("t", "Name of the run"),

@@ -61,7 +61,7 @@ async def test_a_typed_value_is_taken_and_what_follows_changes_at_once(shipped: 
         form = await opened(pilot, shipped / "demo.toml")
         await press(pilot, "2", "j", "enter", "end", "4")  # r: 16 becomes 164
         assert form.draft.preset.lora.r == 164
-        assert dict(form.query_one(Follows).steps)["alpha/r"] == "0.0976"
+        assert dict(form.query_one(Follows).forecast.steps)["alpha/r"] == "0.0976"
         assert "unsaved" in shown(pilot)
         await press(pilot, "enter", "u")
         assert form.draft.preset.lora.r == 16
@@ -231,7 +231,7 @@ async def test_a_vanished_file_is_told_when_the_difference_is_asked_for() -> Non
         form = await opened(pilot, path, shipped=False)
         await press(pilot, "2", "right")
         path.unlink()
-        await press(pilot, "d")
+        await press(pilot, "f")
         assert "There is no preset at" in toasts(pilot)
         assert app.screen is form
 
@@ -240,7 +240,7 @@ async def test_the_difference_names_key_was_and_is(shipped: Path) -> None:
     app = LoraTuiApp()
     async with app.run_test() as pilot:
         await opened(pilot, shipped / "demo.toml")
-        await press(pilot, "2", "right", "j", "enter", "end", "x", "enter", "d")
+        await press(pilot, "2", "right", "j", "enter", "end", "x", "enter", "f")
         assert isinstance(app.screen, Notice)
         assert "lora.method  lora  →  full" in shown(pilot)
         assert "lora.r         16  →  16x" in shown(pilot)

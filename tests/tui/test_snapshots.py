@@ -1,14 +1,18 @@
 """How the screens look, at 80x24 and 120x40. `pytest --snapshot-update` accepts a new look."""
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
+from lora_tui.core import preset_files
+from lora_tui.jobs import launch
 from lora_tui.tui.app import LoraTuiApp
 
 from .conftest import Maker, settled
+from .data_reports import PRESET, ready, written
 
 Compare = Callable[..., bool]
 Prepare = Callable[[Pilot[Any]], Awaitable[None]]
@@ -97,6 +101,91 @@ def test_choose(snap_compare: Compare, size: tuple[int, int]) -> None:
     assert snap_compare(
         LoraTuiApp(), terminal_size=size, run_before=keys("enter", "4", *"jjj", "enter")
     )
+
+
+def data(*pressed: str) -> Prepare:
+    """Open the data of the first preset, and press keys."""
+
+    async def prepare(pilot: Pilot[Any]) -> None:
+        await keys("d")(pilot)
+        await ready(pilot)
+        for key in pressed:
+            await pilot.press(key)
+            await settled(pilot)
+            if not pilot.app.screen.is_modal:
+                await ready(pilot)
+
+    return prepare
+
+
+@pytest.fixture
+def report(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Puts a report written by hand in place of the job, of the first preset."""
+    (shipped / "demo.toml").write_text(preset_files.dumps(PRESET))
+    monkeypatch.setattr(launch, "located", lambda preset: preset)
+
+    def put(**how: Any) -> None:
+        run = written(**how)
+        monkeypatch.setattr(launch, "start", lambda *_, **__: run)
+
+    return put
+
+
+@both_sizes
+def test_data_figures(
+    snap_compare: Compare, report: Callable[..., None], size: tuple[int, int]
+) -> None:
+    report()
+    assert snap_compare(LoraTuiApp(), terminal_size=size, run_before=data())
+
+
+@both_sizes
+def test_data_row_that_is_cut(
+    snap_compare: Compare, report: Callable[..., None], size: tuple[int, int]
+) -> None:
+    report()
+    assert snap_compare(LoraTuiApp(), terminal_size=size, run_before=data("tab", "o", "o"))
+
+
+def test_data_row_as_it_came(snap_compare: Compare, report: Callable[..., None]) -> None:
+    report()
+    assert snap_compare(LoraTuiApp(), terminal_size=(80, 24), run_before=data("end", "p", "v"))
+
+
+@both_sizes
+def test_data_changed(
+    snap_compare: Compare, report: Callable[..., None], size: tuple[int, int]
+) -> None:
+    report(warnings=[], remedies=[])
+    change = data("m", "j", "enter", "j", "enter")
+    assert snap_compare(LoraTuiApp(), terminal_size=size, run_before=change)
+
+
+@both_sizes
+def test_data_that_failed(
+    snap_compare: Compare, report: Callable[..., None], size: tuple[int, int]
+) -> None:
+    said = "The columns frage, antwort do not fit any known format."
+    hint = 'Name them in data.columns, as in ["prompt=question", "completion=answer"].'
+    report(final="failed", summary=said, hint=hint)
+    assert snap_compare(LoraTuiApp(), terminal_size=size, run_before=data())
+
+
+def test_data_narrow(snap_compare: Compare, report: Callable[..., None]) -> None:
+    report()
+    assert snap_compare(LoraTuiApp(), terminal_size=(60, 20), run_before=data())
+
+
+def test_data_in_ascii(
+    snap_compare: Compare, report: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lora_tui.tui import look
+
+    monkeypatch.setenv("LORA_TUI_ASCII", "1")
+    look.ascii_only.cache_clear()
+    report()
+    shown = data("tab", "o", "o")
+    assert snap_compare(LoraTuiApp(), terminal_size=(80, 24), run_before=shown)
 
 
 def test_home_in_ascii(

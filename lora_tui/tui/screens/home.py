@@ -40,6 +40,7 @@ class HomeScreen(Screen[None], Reporting):
     HELP = "Pick a preset on the left and train it; watch the run on the right."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "train", "train", show=False, tooltip="Start a run of the preset"),
+        Binding("d", "data", "data", show=False, tooltip="What it would be trained on"),
         Binding("n", "new_preset", "new", show=False, tooltip="Make a preset from this one"),
         Binding("slash", "find", "find", tooltip="Show only what holds a text"),
         Binding("tab,shift+tab", "other_list", "other list", show=False),
@@ -132,15 +133,6 @@ class HomeScreen(Screen[None], Reporting):
     def on_home_screen_presets_read(self, message: PresetsRead) -> None:
         self.presets = message.rows
 
-    def watch_board(self) -> None:
-        self._show()
-
-    def watch_presets(self) -> None:
-        self._show()
-
-    def watch_wanted(self) -> None:
-        self._show()
-
     def _show(self) -> None:
         if not self.is_mounted:
             return
@@ -153,6 +145,8 @@ class HomeScreen(Screen[None], Reporting):
         )
         run_list.set_title("Runs", wanted, of=len(board.runs))
         self._show_detail()
+
+    watch_board = watch_presets = watch_wanted = _show
 
     @on(OptionList.OptionHighlighted)
     def _show_detail(self) -> None:
@@ -192,7 +186,7 @@ class HomeScreen(Screen[None], Reporting):
             return line is not None
         if action == "change_run":
             return parameters[0] in changes(line)
-        if action in {"train", "new_preset"}:
+        if action in {"train", "data", "new_preset"}:
             return self.row is not None and self.row.entry.preset is not None
         return True
 
@@ -248,7 +242,6 @@ class HomeScreen(Screen[None], Reporting):
 
     @asks
     async def action_train(self) -> None:
-        """Start a run of the chosen preset and watch it."""
         from lora_tui.tui import run_flows
 
         preset = await self._chosen()
@@ -257,6 +250,13 @@ class HomeScreen(Screen[None], Reporting):
             self.query_one(RunList).expect(run.id)
             self.look(at_all=True)
             self._app.open_run(run)
+
+    @asks
+    async def action_data(self) -> None:
+        from lora_tui.tui import data_flows
+
+        if self.row:
+            await data_flows.open_data(self.app, self.row.entry)
 
     @asks
     async def action_change_run(self, how: str) -> None:

@@ -15,18 +15,18 @@ from textual.widgets import ContentSwitcher, Static
 from textual.worker import get_current_worker
 
 from lora_tui.core import presets
-from lora_tui.core.consequences import Facts, size_facts, step_facts
 from lora_tui.core.draft import Draft
-from lora_tui.core.errors import LoraTuiError
-from lora_tui.core.parameters import count_trainable, read_base
+from lora_tui.core.measured import Measured, collect
 from lora_tui.core.preset_files import Entry
 from lora_tui.core.presets import TABLES
 from lora_tui.core.settings import Knob, in_words
 from lora_tui.core.text import one_line
-from lora_tui.tui import preset_flows, run_flows
+from lora_tui.tui import data_flows, preset_flows, run_flows
 from lora_tui.tui.columns import Part, dash
 from lora_tui.tui.failures import Reporting
+from lora_tui.tui.forecast import Forecast, forecast
 from lora_tui.tui.one_at_a_time import asks
+from lora_tui.tui.preset_flows import Edited
 from lora_tui.tui.screens.choose import Choose
 from lora_tui.tui.screens.confirm import Confirm
 from lora_tui.tui.widgets.follows import Follows
@@ -64,7 +64,8 @@ class PresetForm(Screen[None], Reporting):
         Binding("s,ctrl+s", "save", "save", key_display="s", tooltip="A shipped one becomes yours"),
         Binding("a", "save_as", "save as", show=False, tooltip="Under another name"),
         Binding("t", "train", "train", tooltip="Start a run of what stands here, saved or not"),
-        Binding("d", "difference", "diff", tooltip="What differs from the saved preset"),
+        Binding("d", "data", "data", tooltip="What it would be trained on, as it stands here"),
+        Binding("f", "difference", "diff", tooltip="What differs from the saved preset"),
         Binding("q,escape", "leave", "back", key_display="q"),
     ]
 
@@ -73,15 +74,16 @@ class PresetForm(Screen[None], Reporting):
     class Counted(Message):
         """What follows from a draft, or why it cannot be said."""
 
-        def __init__(self, sizes: Facts, steps: Facts, apology: str) -> None:
+        def __init__(self, found: Forecast) -> None:
             super().__init__()
-            self.sizes, self.steps, self.apology = sizes, steps, apology
+            self.found = found
 
     def __init__(self, entry: Entry) -> None:
         super().__init__()
         assert entry.preset is not None
         self._entry = entry
         self._was = Draft.of(entry.preset)
+        self._measured: list[Measured] | None = None
         self._fields = {item.key: SettingField(item) for item in presets.all_knobs()}
         self.set_reactive(PresetForm.draft, self._was)
 
@@ -157,21 +159,19 @@ class PresetForm(Screen[None], Reporting):
     @work(thread=True, exclusive=True, exit_on_error=False, group="count")
     def count(self) -> None:
         """Say what follows; the header of a big model takes a moment to read."""
-        sizes, steps, apology = [], [], ""
-        try:
-            preset = self.draft.preset
-            steps = step_facts(preset)
-            base = read_base(preset.model.name_or_path, preset.model.revision)
-            sizes = size_facts(preset, count_trainable(base, preset))
-        except LoraTuiError as error:
-            apology = error.summary
+        if self._measured is None:
+            self._measured = collect()
+        found = forecast(self.draft, self._measured)
         if not get_current_worker().is_cancelled:  # else a newer draft is being counted
-            self.post_message(self.Counted(sizes, steps, apology))
+            self.post_message(self.Counted(found))
 
     def on_preset_form_counted(self, message: Counted) -> None:
-        follows = self.query_one(Follows)
-        follows.sizes, follows.steps = message.sizes, message.steps
-        follows.apology = message.apology
+        self.query_one(Follows).forecast = message.found
+
+    def on_screen_resume(self) -> None:
+        if self._measured is not None:  # a check or a report may have been made meanwhile
+            self._measured = None
+            self.count()
 
     # --- moving ------------------------------------------------------------------------------
 
@@ -252,34 +252,39 @@ class PresetForm(Screen[None], Reporting):
     @property
     def unsaved(self) -> str:
         """What would be lost by leaving now, in words."""
-        changed = [key for key, field in self._fields.items() if field.changed]
-        return ", ".join(changed[:4]) + (
-            f" and {len(changed) - 4} more" if len(changed) > 4 else ""
-        )
+        return preset_flows.few([key for key, field in self._fields.items() if field.changed])
 
     @asks
     async def action_save(self) -> None:
-        await self._save(ask_name=self._entry.shipped)
+        await self._save()
 
     @asks
     async def action_save_as(self) -> None:
-        await self._save(ask_name=True)
+        await self._save(as_new=True)
 
-    async def _save(self, *, ask_name: bool) -> bool:
-        preset = self.draft.preset
+    async def _save(self, *, as_new: bool = False) -> bool:
+        preset, ask_name = self.draft.preset, as_new or self._entry.shipped
         saved = await preset_flows.save(self.app, self._entry, preset, ask_name=ask_name)
-        if saved is None:
-            return False
-        self._entry = saved
-        self._was = Draft.of(saved.preset or preset)
-        self.draft = self._was
-        self.watch_draft()
-        return True
+        if saved is not None:
+            self._take(Edited(saved, saved.preset or preset))
+        return saved is not None
+
+    def _take(self, edited: Edited | None) -> None:
+        """Go on with a preset that was saved, or changed elsewhere."""
+        if edited is not None:
+            self._entry = edited.entry
+            self._was = Draft.of(edited.entry.preset or edited.preset)
+            self.draft = Draft.of(edited.preset)
+            self.watch_draft()
 
     @asks
     async def action_difference(self) -> None:
         edited = bool(self.unsaved)
         await preset_flows.show_difference(self.app, self._entry, self.draft, edited=edited)
+
+    @asks
+    async def action_data(self) -> None:
+        await data_flows.look(self.app, self._entry, self.draft.preset, self._take)
 
     @asks
     async def action_train(self) -> None:
@@ -289,11 +294,5 @@ class PresetForm(Screen[None], Reporting):
 
     @asks
     async def action_leave(self) -> None:
-        if not self.unsaved:
-            self.dismiss()
-            return
-        choices = ("save and leave", "leave without saving", "stay")
-        question = Choose("Unsaved changes", choices, 0, text=self.unsaved)
-        chosen = await self.app.push_screen_wait(question)
-        if chosen == 1 or (chosen == 0 and await self._save(ask_name=self._entry.shipped)):
+        if await preset_flows.may_leave(self.app, self.unsaved, self._save):
             self.dismiss()

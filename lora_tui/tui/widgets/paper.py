@@ -13,7 +13,7 @@ from textual.strip import Strip
 from lora_tui.tui.widgets.painting import ROLES, Rows
 
 
-class Paper(ScrollView, can_focus=True):
+class Paper(ScrollView, can_focus=True, inherit_bindings=False):
     """Shows rows of text, each piece in its role; text of any origin has to be made safe before."""
 
     COMPONENT_CLASSES = {f"paper--{role}" for role in (*ROLES, "trained", "lost")}
@@ -36,10 +36,10 @@ class Paper(ScrollView, can_focus=True):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "scroll_down", "down", show=False),
-        Binding("k", "scroll_up", "up", show=False),
-        Binding("ctrl+d,space", "page_down", "page down", show=False),
-        Binding("ctrl+u", "page_up", "page up", show=False),
+        Binding("down,j", "scroll_down", "down", show=False),
+        Binding("up,k", "scroll_up", "up", show=False),
+        Binding("pagedown,ctrl+d,space", "page_down", "page down", show=False),
+        Binding("pageup,ctrl+u", "page_up", "page up", show=False),
     ]
 
     class Room(Message):
