@@ -33,8 +33,8 @@ def facts(report: Report) -> list[tuple[str, str]]:
     if not report["kept"]:
         return found
     share = text.share
-    cut = f"{report['truncated']:,} rows ({share(report['truncated_share'])})"
-    copies = f"{report['duplicates']['count']:,} rows are copies"
+    cut = f"{_count(report['truncated'])} ({share(report['truncated_share'])})"
+    copies = _count(report["duplicates"]["count"])
     return [
         *found,
         ("tokens", _spread(report["tokens"])),
@@ -98,14 +98,14 @@ def _about_loss(report: Report) -> Iterator[str]:
 def _about_rows(report: Report) -> Iterator[str]:
     kept, rows = report["kept"], report["rows"]
     for reason, count in sorted(report["dropped"].items(), key=lambda item: -item[1]):
-        yield f"{_of(count, rows)} rows are left out: {reason}."
+        yield f"{count:,} of {_count(rows)} left out: {reason}."
     if overlap := report["overlap"]["count"]:
         yield (
             f"{_of(overlap, report['eval_rows'])} held-out rows ask what a training row asks: the "
             "held-out loss will look better than it is."
         )
     if (same := report["duplicates"]["count"]) > _MANY * kept:
-        yield f"{_of(same, kept)} rows are a copy of another."
+        yield f"{same:,} of {_count(kept)} repeat what another says."
     if not report["eval_rows"]:
         yield "No row is held out: whether it learns or only memorises cannot be seen."
     elif 0 < report["train_rows"] < _FEW_ROWS:
@@ -123,15 +123,19 @@ def _about_rows(report: Report) -> Iterator[str]:
 def _about_texts(report: Report) -> Iterator[str]:
     for token, found in report["special_tokens"].items():
         yield (
-            f"{found['count']:,} rows hold the special token {token} in their text: the model "
-            "takes it for the real one."
+            f"The special token {token} stands in the text of {_count(found['count'])}: the "
+            "model takes it for the real one."
         )
     if damaged := report["damaged"]["count"]:
-        yield f"{damaged:,} rows hold � where a character was lost: an encoding was misread."
+        yield f"A character was lost (�) in {_count(damaged)}: an encoding was misread."
     if tools := report["talks"].get("tool"):
-        yield f"{tools:,} rows call tools or hold what tools answered: look at how they are shown."
+        yield f"Tools are called or answer in {_count(tools)}: look at how that is shown."
     if unused := report["unused_columns"]:
         yield f"Not used: the column{'s' * (len(unused) > 1)} {', '.join(unused)}."
+
+
+def _count(rows: int) -> str:
+    return f"{rows:,} row{'s' * (rows != 1)}"
 
 
 def _of(count: int, total: int) -> str:

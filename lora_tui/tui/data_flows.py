@@ -1,16 +1,13 @@
 """What is asked and done around a preset's data, step by step. Call these from a worker."""
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from textual.app import App
 
-from lora_tui.core.preset_files import Entry, changed
+from lora_tui.core.preset_files import changed
 from lora_tui.core.presets import ROLES, Preset
 from lora_tui.core.text import one_line
-from lora_tui.jobs import launch
-from lora_tui.tui import preset_flows
 from lora_tui.tui.columns import arrow, cut
 from lora_tui.tui.screens.ask import Ask, Question
 from lora_tui.tui.screens.choose import Choose
@@ -23,30 +20,6 @@ _MEANS = {
     "system": "the system prompt",
     "text": "plain text: all of it is trained on",
 }
-
-
-async def open_data(app: App[Any], entry: Entry) -> None:
-    """Look at the data of a preset's file as it is now."""
-    now = await preset_flows.read_again(app, entry)
-    if now is not None and now.preset is not None:
-        await look(app, now, now.preset)
-
-
-async def look(
-    app: App[Any],
-    entry: Entry,
-    preset: Preset,
-    take: Callable[[preset_flows.Edited | None], None] | None = None,
-) -> None:
-    """Open the data of a preset; `take` is for a form that goes on with what was changed there.
-
-    Raises:
-        LoraTuiError: a path it names does not exist.
-    """
-    from lora_tui.tui.screens.data import DataScreen  # plotext and more, not before it is asked for
-
-    await asyncio.to_thread(launch.located, preset)
-    await app.push_screen(DataScreen(entry, preset, is_draft=take is not None), take)
 
 
 async def ask_number(app: App[Any]) -> int | None:

@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 
 from lora_tui.core import locations, preset_files, runs
 from lora_tui.core.files import private_folder, slug
+from lora_tui.core.platforms import Place, Platform
 from lora_tui.core.preset_files import changed
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
@@ -20,12 +21,14 @@ from lora_tui.tui import look
 from lora_tui.tui.one_at_a_time import BY_KEY
 
 NOON = 1_795_435_920.0  # 2026-11-23 12:12 UTC
+PLACE = Place(Platform("unsloth", "cpu", bfloat16=True), 24_000_000_000, 25_000_000_000)
 
 
 @pytest.fixture(autouse=True)
 def still_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The same facts, characters and time zone on every machine."""
     monkeypatch.setattr("lora_tui.tui.machine.facts", lambda: "H200 · 3.1/139 GB · disk 812 GB")
+    monkeypatch.setattr("lora_tui.tui.forecast.place_of", lambda preset: PLACE)
     monkeypatch.setenv("LORA_TUI_ASCII", "0")
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()

@@ -93,7 +93,7 @@ def report(**other: Any) -> dict[str, Any]:
         "warnings": [
             "20.0 % of the rows are longer than 64 tokens and cut off: 11.0 % of the trained tokens"
             " are lost, and these answers have no end.",
-            "1 of 6 rows are left out: empty answer.",
+            "1 of 6 rows left out: empty answer.",
         ],
         "remedies": [
             {"text": "raise max_seq_length to 71 (p99)", "changes": {"model.max_seq_length": 71}},

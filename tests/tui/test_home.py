@@ -34,7 +34,7 @@ async def test_an_empty_home_says_what_to_do_next() -> None:
         text = shown(pilot)
         assert "No runs yet. Press t" in text
         assert "demo" in text
-        assert "enter open  t train  d data  n new" in text
+        assert "enter open  t train  d data  c check  n new" in text
 
 
 async def test_live_runs_stand_on_top_and_the_rest_newest_first(make_run: Maker) -> None:

@@ -8,8 +8,11 @@ import pytest
 from textual.pilot import Pilot
 
 from lora_tui.core import preset_files
+from lora_tui.core.items import Item
 from lora_tui.jobs import launch
 from lora_tui.tui.app import LoraTuiApp
+from lora_tui.tui.check_watching import Frame
+from lora_tui.tui.screens.check import CheckScreen
 
 from .conftest import Maker, settled
 from .data_reports import PRESET, ready, written
@@ -211,3 +214,62 @@ def test_home_narrow(snap_compare: Compare, full_home: None) -> None:
 
 def test_home_tiny(snap_compare: Compare, full_home: None) -> None:
     assert snap_compare(LoraTuiApp(), terminal_size=(40, 12), run_before=keys("tab"))
+
+
+def checked(*items: Item, **more: Any) -> Prepare:
+    """The check of the first preset, with what it has told so far."""
+
+    async def prepare(pilot: Pilot[Any]) -> None:
+        await keys("c")(pilot)
+        screen = pilot.app.screen
+        assert isinstance(screen, CheckScreen)
+        screen.post_message(screen.Arrived(Frame(items, **more), screen._cancelled))
+        await settled(pilot)
+
+    return prepare
+
+
+CHECKED = (
+    Item("preset", "green", "unsloth on cpu, 2 threads"),
+    Item(
+        "model",
+        "green",
+        "LlamaForCausalLM, 134.5M parameters, 4.88M trained; licence apache-2.0",
+    ),
+    Item("tokenizer", "green", "49,152 tokens, ends with <|im_end|>"),
+    Item(
+        "data",
+        "yellow",
+        "question_answer (prompt=question, completion=answer): 400 rows to train on, 32 held out",
+        "61 of 461 rows are left out: no answer (61).",
+    ),
+    Item("mask", "green", "55.7 % of the tokens are trained, in every row"),
+    Item("disk", "green", "195 MB needed for checkpoints and result, 53.6 GB free"),
+)
+
+
+@both_sizes
+@pytest.mark.usefixtures("no_check")
+def test_check_at_work(snap_compare: Compare, size: tuple[int, int]) -> None:
+    looking = checked(*CHECKED[:4], looking="mask", seconds=3)
+    assert snap_compare(LoraTuiApp(), terminal_size=size, run_before=looking)
+
+
+@both_sizes
+@pytest.mark.usefixtures("no_check")
+def test_check_that_found_something_wrong(snap_compare: Compare, size: tuple[int, int]) -> None:
+    red = Item(
+        "memory",
+        "red",
+        "about 61.2 GB at the longest rows, 23.9 GB free: it does not fit.",
+        "Set training.per_device_train_batch_size = 2 and "
+        "training.gradient_accumulation_steps = 16: the result stays the same.",
+    )
+    over = checked(*CHECKED, red, looking="", is_over=True)
+    assert snap_compare(LoraTuiApp(), terminal_size=size, run_before=over)
+
+
+@pytest.fixture
+def no_check(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No job is started: what it would tell is put in by hand."""
+    monkeypatch.setattr(CheckScreen, "follow_job", lambda *_: None)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -11,32 +11,26 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.message import Message
 from textual.reactive import var
-from textual.screen import Screen
 from textual.widgets import Static
 
-from lora_tui.core.draft import Draft, differences
 from lora_tui.core.preset_files import Entry, changed
 from lora_tui.core.presets import Preset
-from lora_tui.tui import data_flows, data_words, preset_flows, run_flows
+from lora_tui.tui import data_flows, look_flows
 from lora_tui.tui.columns import plain
 from lora_tui.tui.data_frames import Frame, Room, Wish, Wishes
 from lora_tui.tui.data_watching import DataWatch
-from lora_tui.tui.failures import Reporting
 from lora_tui.tui.one_at_a_time import asks
-from lora_tui.tui.preset_flows import Edited
+from lora_tui.tui.screens.looking import LookingScreen
 from lora_tui.tui.widgets.data_panes import FiguresPane, RowPane
 from lora_tui.tui.widgets.key_bar import KeyBar
 from lora_tui.tui.widgets.paper import Paper
 from lora_tui.tui.widgets.title_bar import TitleBar
 
-if TYPE_CHECKING:
-    from lora_tui.tui.app import LoraTuiApp
-
 _MUTED = "$foreground-muted"
 _WIDE = 116  # columns from which figures and rows stand side by side
 
 
-class DataScreen(Reporting, Screen[Edited | None]):
+class DataScreen(LookingScreen):
     """Has a report made in another process, and shows it while it grows."""
 
     CSS_PATH = "data.tcss"
@@ -64,12 +58,8 @@ class DataScreen(Reporting, Screen[Edited | None]):
             )
             for at in range(1, 10)
         ),
-        Binding("s,ctrl+s", "save", "save", key_display="s", tooltip="A shipped one becomes yours"),
-        Binding("t", "train", "train", tooltip="Start a run of the preset as it is now"),
-        Binding("q,escape", "leave", "back", key_display="q"),
         Binding("m", "map", "map", tooltip="Say which column is what"),
-        Binding("u", "undo", "undo", tooltip="Take back the last change"),
-        Binding("r", "read", "read anew", show=False, tooltip="The files may have changed"),
+        Binding("c", "check", "check", tooltip="Would a run of it work"),
     ]
 
     frame: var[Frame] = var(Frame())
@@ -85,12 +75,7 @@ class DataScreen(Reporting, Screen[Edited | None]):
             return isinstance(message, DataScreen.Arrived) and message.wishes is self.wishes
 
     def __init__(self, entry: Entry, preset: Preset, *, is_draft: bool = False) -> None:
-        """Look at the data of `preset`, as it stands in `entry` or, a draft of it, in a form."""
-        super().__init__()
-        self.preset = preset
-        self._entry, self._is_draft = entry, is_draft
-        self._opened = preset
-        self._before: list[Preset] = []
+        super().__init__(entry, preset, is_draft=is_draft)
         self._wishes = Wishes()
         self._latest = Frame()
         self._room = Room()
@@ -104,17 +89,13 @@ class DataScreen(Reporting, Screen[Edited | None]):
         yield Static(id="offers", classes="-none")
         yield KeyBar()
 
-    def on_mount(self) -> None:
-        """Begin to read."""
-        self.action_read()
-
     def on_unmount(self) -> None:
         """Let the thread go, and its job with it."""
         self._wishes.set()
 
     # --- the thread ----------------------------------------------------------------------------
 
-    def action_read(self) -> None:
+    def action_look(self) -> None:
         """Have the report made of the preset as it is now."""
         number, is_raw = self._latest.place
         self._wishes.set()
@@ -155,13 +136,13 @@ class DataScreen(Reporting, Screen[Edited | None]):
             self._heard = frame.said[0]
             self.app.notify(frame.said[1], timeout=4, markup=False)
         self.query_one(RowPane).show(frame.row)
-        self._lay_out()
+        self.lay_out()
         if (frame.findings, frame.failure) != (before.findings, before.failure):
             self.refresh_bindings()
 
-    def _lay_out(self) -> None:
+    def lay_out(self) -> None:
         """Words for the room there is, and pictures of that size from the thread."""
-        width, height = self.query_one(FiguresPane).show(self.frame, self._changes)
+        width, height = self.query_one(FiguresPane).show(self.frame, self.changes)
         room = Room(self.query_one(RowPane).text_width, width, height)
         if room != self._room:
             self._room = room
@@ -170,7 +151,7 @@ class DataScreen(Reporting, Screen[Edited | None]):
 
     def _show_place(self) -> None:
         state = "unsaved" if self.unsaved else ""
-        self.query_one(TitleBar).trail = (self._entry.name, "data", state)
+        self.query_one(TitleBar).trail = (self.entry.name, "data", state)
         for pane, name in ((FiguresPane, "figures"), (RowPane, "rows")):
             title = Content(name.capitalize()) if self.has_class("-double") else _tabs(name)
             self.query_one(pane).border_title = title
@@ -188,7 +169,7 @@ class DataScreen(Reporting, Screen[Edited | None]):
     @on(Paper.Room)
     def make_room(self) -> None:
         """Lay everything out anew."""
-        self.call_after_refresh(self._lay_out)
+        self.call_after_refresh(self.lay_out)
 
     # --- keys ----------------------------------------------------------------------------------
 
@@ -200,11 +181,7 @@ class DataScreen(Reporting, Screen[Edited | None]):
         """Offer only what can be done now."""
         if action == "mend":
             return cast("int", parameters[0]) < len(self._remedies)
-        if action == "undo":
-            return bool(self._before)
-        if action == "save":
-            return bool(self.unsaved)
-        return True
+        return super().check_action(action, parameters)
 
     def action_other_half(self) -> None:
         self._go("#text" if self.focused is self.query_one("#facts") else "#facts")
@@ -228,28 +205,9 @@ class DataScreen(Reporting, Screen[Edited | None]):
 
     # --- the preset ----------------------------------------------------------------------------
 
-    @property
-    def _changes(self) -> data_words.Changes:
-        return differences(self._opened, Draft.of(self.preset))
-
-    @property
-    def unsaved(self) -> str:
-        """What would be lost by leaving now, in words."""
-        return preset_flows.few([key for key, _, _ in self._changes])
-
-    def _change(self, preset: Preset) -> None:
-        """Take a changed preset, and read its data."""
-        self._before.append(self.preset)
-        self._take(preset)
-
-    def _take(self, preset: Preset) -> None:
-        self.preset = preset
-        self.refresh_bindings()
-        self.action_read()
-
     @asks
     async def action_mend(self, at: int) -> None:
-        self._change(changed(self.preset, dict(self._remedies[at][1])))
+        self.change(changed(self.preset, dict(self._remedies[at][1])))
 
     @asks
     async def action_map(self) -> None:
@@ -257,39 +215,11 @@ class DataScreen(Reporting, Screen[Edited | None]):
         known = findings.columns if findings else {}
         preset = await data_flows.map_column(self.app, self.preset, self.frame.names, known)
         if preset is not None and preset != self.preset:
-            self._change(preset)
-
-    def action_undo(self) -> None:
-        self._take(self._before.pop())
+            self.change(preset)
 
     @asks
-    async def action_save(self) -> None:
-        await self._save()
-
-    async def _save(self) -> bool:
-        ask_name = self._entry.shipped
-        saved = await preset_flows.save(self.app, self._entry, self.preset, ask_name=ask_name)
-        if saved is None:
-            return False
-        self._entry = saved
-        self.preset = self._opened = saved.preset or self.preset
-        self._before.clear()
-        self._lay_out()
-        self.refresh_bindings()
-        return True
-
-    @asks
-    async def action_train(self) -> None:
-        run = await run_flows.train(self.app, self.preset)
-        if run is not None:
-            cast("LoraTuiApp", self.app).open_run(run)
-
-    @asks
-    async def action_leave(self) -> None:
-        """Back to where it was opened; a form takes the changes over, else they are asked about."""
-        lost = "" if self._is_draft else self.unsaved
-        if await preset_flows.may_leave(self.app, lost, self._save):
-            self.dismiss(Edited(self._entry, self.preset))
+    async def action_check(self) -> None:
+        await look_flows.check(self.app, self.entry, self.preset, self.take)
 
 
 def _tabs(here: str) -> Content:

@@ -40,7 +40,8 @@ class HomeScreen(Screen[None], Reporting):
     HELP = "Pick a preset on the left and train it; watch the run on the right."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "train", "train", show=False, tooltip="Start a run of the preset"),
-        Binding("d", "data", "data", show=False, tooltip="What it would be trained on"),
+        Binding("d", "look('data')", "data", show=False, tooltip="What it would be trained on"),
+        Binding("c", "look('check')", "check", show=False, tooltip="Would a run of it work"),
         Binding("n", "new_preset", "new", show=False, tooltip="Make a preset from this one"),
         Binding("slash", "find", "find", tooltip="Show only what holds a text"),
         Binding("tab,shift+tab", "other_list", "other list", show=False),
@@ -186,7 +187,7 @@ class HomeScreen(Screen[None], Reporting):
             return line is not None
         if action == "change_run":
             return parameters[0] in changes(line)
-        if action in {"train", "data", "new_preset"}:
+        if action in {"train", "look", "new_preset"}:
             return self.row is not None and self.row.entry.preset is not None
         return True
 
@@ -199,8 +200,6 @@ class HomeScreen(Screen[None], Reporting):
     @property
     def _app(self) -> "LoraTuiApp":
         return cast("LoraTuiApp", self.app)
-
-    # --- going places ------------------------------------------------------------------------
 
     @on(OptionList.OptionSelected, "PresetList")
     def open_preset(self) -> None:
@@ -252,11 +251,12 @@ class HomeScreen(Screen[None], Reporting):
             self._app.open_run(run)
 
     @asks
-    async def action_data(self) -> None:
-        from lora_tui.tui import data_flows
+    async def action_look(self, how: str) -> None:
+        """Look at the chosen preset's data, or check whether a run of it would work."""
+        from lora_tui.tui import look_flows
 
         if self.row:
-            await data_flows.open_data(self.app, self.row.entry)
+            await look_flows.look_at(self.app, self.row.entry, how)
 
     @asks
     async def action_change_run(self, how: str) -> None:

@@ -72,6 +72,15 @@ class LookingScreen(Reporting, Screen[Edited | None]):
         self._before.append(self.preset)
         self._take(preset)
 
+    def take(self, edited: Edited | None) -> None:
+        """Go on with what a screen above made of the preset."""
+        if edited is None:
+            return
+        if edited.entry != self.entry:
+            self.entry, self._opened = edited.entry, edited.entry.preset or edited.preset
+        if edited.preset != self.preset:
+            self.change(edited.preset)
+
     def action_undo(self) -> None:
         self._take(self._before.pop())
 

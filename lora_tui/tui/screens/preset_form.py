@@ -21,7 +21,7 @@ from lora_tui.core.preset_files import Entry
 from lora_tui.core.presets import TABLES
 from lora_tui.core.settings import Knob, in_words
 from lora_tui.core.text import one_line
-from lora_tui.tui import data_flows, preset_flows, run_flows
+from lora_tui.tui import look_flows, preset_flows, run_flows
 from lora_tui.tui.columns import Part, dash
 from lora_tui.tui.failures import Reporting
 from lora_tui.tui.forecast import Forecast, forecast
@@ -49,7 +49,7 @@ class PresetForm(Screen[None], Reporting):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-normal"), (_WIDE, "-wide")]
     HELP = "All settings of a preset. Enter edits a line; problems are said beside it."
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab,right_square_bracket", "table(1)", "next table", key_display="tab"),
+        Binding("tab,right_square_bracket", "table(1)", "table", key_display="tab"),
         Binding("shift+tab,left_square_bracket", "table(-1)", "table before", show=False),
         *(
             Binding(str(at), f"go_to_table({at - 1})", table, show=False)
@@ -64,9 +64,10 @@ class PresetForm(Screen[None], Reporting):
         Binding("s,ctrl+s", "save", "save", key_display="s", tooltip="A shipped one becomes yours"),
         Binding("a", "save_as", "save as", show=False, tooltip="Under another name"),
         Binding("t", "train", "train", tooltip="Start a run of what stands here, saved or not"),
-        Binding("d", "data", "data", tooltip="What it would be trained on, as it stands here"),
-        Binding("f", "difference", "diff", tooltip="What differs from the saved preset"),
+        Binding("d", "look('data')", "data", tooltip="What it would be trained on"),
+        Binding("c", "look('check')", "check", tooltip="Would a run of it work"),
         Binding("q,escape", "leave", "back", key_display="q"),
+        Binding("f", "difference", "diff", tooltip="What differs from the saved preset"),
     ]
 
     draft: var[Draft] = var(Draft({}), init=False)
@@ -172,8 +173,6 @@ class PresetForm(Screen[None], Reporting):
         if self._measured is not None:  # a check or a report may have been made meanwhile
             self._measured = None
             self.count()
-
-    # --- moving ------------------------------------------------------------------------------
 
     @property
     def _field(self) -> SettingField | None:
@@ -283,8 +282,8 @@ class PresetForm(Screen[None], Reporting):
         await preset_flows.show_difference(self.app, self._entry, self.draft, edited=edited)
 
     @asks
-    async def action_data(self) -> None:
-        await data_flows.look(self.app, self._entry, self.draft.preset, self._take)
+    async def action_look(self, how: str) -> None:
+        await look_flows.LOOKS[how](self.app, self._entry, self.draft.preset, self._take)
 
     @asks
     async def action_train(self) -> None:

@@ -79,7 +79,8 @@ class PresetList(RowList):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "select", "open", tooltip="Look at all its settings and change them"),
         Binding("t", "screen.train", "train", tooltip="Start a run of it now"),
-        Binding("d", "screen.data", "data", tooltip="Look at what it would be trained on"),
+        Binding("d", "screen.look('data')", "data", tooltip="What it would be trained on"),
+        Binding("c", "screen.look('check')", "check", tooltip="Would a run of it work"),
         Binding("n", "screen.new_preset", "new", tooltip="Make a preset of your own from it"),
         Binding("tab", "screen.other_list", "runs"),
     ]
