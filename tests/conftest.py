@@ -25,7 +25,7 @@ TESTS = Path(__file__).parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps the engine's tests in one worker, so that only one of them loads torch."""
     for item in items:
-        if (TESTS / "engine") in item.path.parents:
+        if (TESTS / "engine") in item.path.parents and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group("engine"))
 
 

@@ -89,7 +89,7 @@ class DataWatch:
             first = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
             names = tuple(dict.fromkeys(str(name) for row in first for name in row))
             self._frame = replace(
-                frame, doing="loading the tokeniser…", first=tuple(first), names=names
+                frame, doing="loading the tokenizer…", first=tuple(first), names=names
             )
         elif event["kind"] == "progress":
             done, total = whole(event.get("done")) or 0, whole(event.get("total")) or 0

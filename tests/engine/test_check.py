@@ -9,6 +9,7 @@ import pytest
 
 from lora_tui.core import checks, preset_files, runs, summary
 
+pytestmark = pytest.mark.xdist_group("check")  # engines in processes: beside the other tests
 DEMO_MODEL = Path(__file__).parents[2] / "lora_tui" / "assets" / "demo-model"
 SHIPPED = [entry for entry in preset_files.list_presets() if entry.shipped and entry.preset]
 FEW = ("training.max_steps=4", "training.eval_steps=0")
