@@ -130,7 +130,7 @@ def checking(folder: Path, source: Path, repeats: int) -> list[Line]:
                 seconds, found = told(["check", "smollm2-lora", *sets, "--json"], env)
                 whole.append(seconds)
                 steps.append(found["trial_seconds"])
-                memory.append(found["peak_memory_bytes"] / 1e9)
+                memory.append(found["trial_peak_memory_bytes"] / 1e9)
         lines += [
             Line(f"check by {backend}, batch 2 x {LONGEST} tokens: real steps", steps, "s", "60"),
             Line("… all of it", whole, "s"),

@@ -1,9 +1,11 @@
 """The verbs that look before a run is started: the data report and the check."""
 
 import json
+import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing, suppress
 from typing import Any
 
 import click
@@ -18,7 +20,7 @@ from lora_tui.console import (
     say,
     say_item,
 )
-from lora_tui.core import checks, data_advice, summary
+from lora_tui.core import checks, data_advice, runs, summary
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.events import Event
 from lora_tui.core.presets import Preset
@@ -65,12 +67,15 @@ def check(preset: str, settings: tuple[str, ...], as_json: bool, **options: bool
     """
     run = _start(chosen_preset(preset, settings), "check", options)
     told = checks.Told()
-    for batch in _followed(run):
-        items = told.fold(batch)
+    with closing(_followed(run)) as batches:
+        for batch in batches:
+            items = told.fold(batch)
+            if not as_json:
+                for item in items:
+                    say_item(item)
+    for item in told.end(summary.headline(run)):
         if not as_json:
-            for item in items:
-                say_item(item)
-    told.end(summary.headline(run))
+            say_item(item)
     document = told.document()
     if as_json:
         print_json(document)
@@ -81,13 +86,16 @@ def _start(preset: Preset, kind: str, options: Mapping[str, Any] | None = None) 
     return launch.start(preset, name=preset.name, kind=kind, options=options)
 
 
-def _followed(run: Run) -> Iterator[list[Event]]:
-    """The job's events until it ends; ctrl+c ends it."""
+def _followed(run: Run) -> Generator[list[Event]]:
+    """The job's events until it ends; whatever ends this program ends the job too."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         yield from follow(run, threading.Event(), every=0.05)
-    except KeyboardInterrupt:
-        stop.kill(run)
-        raise
+    finally:
+        with suppress(LoraTuiError):  # it may have ended by now
+            if runs.is_alive(run):
+                stop.kill(run)
 
 
 def _report(run: Run) -> dict[str, Any]:

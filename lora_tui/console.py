@@ -68,9 +68,10 @@ def run_argument(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def say_item(item: Item) -> None:
     """Print one thing looked at, and below it what to do."""
-    say(f"{item.status:<7} {item.name:<10} {item.detail}")
-    for line in item.remedy.splitlines():
-        say(f"{'':<18} {line}")
+    start = f"{item.status:<7} {item.name:<10}"
+    for line in (*item.detail.splitlines(), *item.remedy.splitlines()):
+        say(f"{start} {line.strip()}")
+        start = " " * len(start)
 
 
 def preset_argument(command: Callable[..., Any]) -> Callable[..., Any]:

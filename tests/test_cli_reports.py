@@ -65,7 +65,7 @@ def test_the_report_has_the_keys_that_scripts_use(cli: Cli, rows: Path) -> None:
 def test_the_report_reads_well_too(cli: Cli, rows: Path) -> None:
     said = cli("data", "demo", "--set", f"data.source={rows}").stdout
     assert "question_answer: prompt=question, completion=answer" in said
-    assert "1 of 32 rows left out: not JSON." in said
+    assert "1 of 32 rows left out: not JSON (rows.jsonl:32:2)." in said
 
 
 def test_data_without_a_row_to_train_on_is_a_failure(cli: Cli, tmp_path: Path) -> None:

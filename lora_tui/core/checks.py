@@ -14,7 +14,7 @@ _FIGURES = (
     "longest_seconds_per_step",
     "seconds",
     "max_steps",
-    "peak_memory_bytes",
+    "trial_peak_memory_bytes",
     "loss",
     "eval_loss",
     "trial_seconds",
@@ -43,17 +43,20 @@ class Told:
                 self.figures = {name: event[name] for name in _FIGURES if name in event}
         return self.items[before:]
 
-    def end(self, line: Headline) -> None:
+    def end(self, line: Headline) -> list[Item]:
         """Take in how the job ended: a check that broke off is red where it did."""
         if line.state == "finished":
-            return
+            return []
         failure: Mapping[str, Any] = line.failure or {}
         cause = str(failure.get("summary") or "The check was ended.")
         if line.state == "crashed":
             cause = "The engine was killed; most likely the machine's memory was not enough."
-        hint = str(failure.get("hint") or f"What it printed is in {line.run.log}.")
+        hint = f"Check again. What the engine printed is in {line.run.log}."
+        if line.state == "failed":
+            hint = str(failure.get("hint") or hint)
         self.items.append(Item(self.looking or "check", "red", cause, hint))
         self.looking = ""
+        return self.items[-1:]
 
     def document(self) -> dict[str, Any]:
         """As the command line prints it."""

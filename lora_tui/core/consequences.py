@@ -1,10 +1,9 @@
 """What follows from a preset before anything runs: figures, and what has to be fetched."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 from lora_tui.core import locations, text
+from lora_tui.core.data_advice import Report
 from lora_tui.core.estimate import estimate, largest_batch, read_shape
 from lora_tui.core.measured import Measured
 from lora_tui.core.parameters import Base, Trainable, model_folder
@@ -12,8 +11,6 @@ from lora_tui.core.platforms import Place
 from lora_tui.core.presets import Preset, is_demo
 
 Facts = list[tuple[str, str]]
-Report = Mapping[str, Any]
-"""A data report, as `lora-tui data --json` prints it."""
 
 TIGHT = 0.8
 """The share of the free memory that an estimate may take: long runs on rows of many lengths take up

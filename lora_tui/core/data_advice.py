@@ -10,8 +10,10 @@ from lora_tui.core.presets import Preset
 _MANY = 0.01  # of the rows: from here on something is worth a word
 _MUCH_PADDING = 0.4
 _FEW_ROWS = 20
+_SHOWN = 3
 
 Report = Mapping[str, Any]
+"""A data report, as `lora-tui data --json` prints it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ def facts(report: Report) -> list[tuple[str, str]]:
     """The report's figures as (name, value), in the order in which one asks for them."""
     columns = ", ".join(f"{role}={name}" for role, name in report["columns"].items())
     found = [
-        ("source", report["source"]),
+        ("source", _sources(report)),
         ("format", f"{report['format']}: {columns}"),
         ("rows", _rows(report)),
     ]
@@ -51,12 +53,19 @@ def facts(report: Report) -> list[tuple[str, str]]:
     ]
 
 
+def _sources(report: Report) -> str:
+    if all(one["weight"] == 1 for one in report["sources"]):
+        return str(report["source"])
+    return ", ".join(f"{one['weight']:g} x {one['name']}" for one in report["sources"])
+
+
 def _rows(report: Report) -> str:
     kept = f"{report['train_rows']:,} to train, {report['eval_rows']:,} held out"
     left = sum(report["dropped"].values())
     seen = report["steps_see"]
     return (
         f"{report['rows']:,}: {kept}"
+        + (f", {report['unused_rows']:,} not used" if report["unused_rows"] else "")
         + (f", {left:,} left out" if left else "")
         + (f"; the run sees {seen:,}" if seen and seen < report["train_rows"] else "")
     )
@@ -98,7 +107,7 @@ def _about_loss(report: Report) -> Iterator[str]:
 def _about_rows(report: Report) -> Iterator[str]:
     kept, rows = report["kept"], report["rows"]
     for reason, count in sorted(report["dropped"].items(), key=lambda item: -item[1]):
-        yield f"{count:,} of {_count(rows)} left out: {reason}."
+        yield f"{count:,} of {_count(rows)} left out: {reason}{_named(report, reason)}."
     if overlap := report["overlap"]["count"]:
         yield (
             f"{_of(overlap, report['eval_rows'])} held-out rows ask what a training row asks: the "
@@ -106,7 +115,7 @@ def _about_rows(report: Report) -> Iterator[str]:
         )
     if (same := report["duplicates"]["count"]) > _MANY * kept:
         yield f"{same:,} of {_count(kept)} repeat what another says."
-    if not report["eval_rows"]:
+    if kept and not report["eval_rows"]:
         yield "No row is held out: whether it learns or only memorises cannot be seen."
     elif 0 < report["train_rows"] < _FEW_ROWS:
         yield f"{report['train_rows']} training rows are few: it will learn them by heart."
@@ -134,6 +143,15 @@ def _about_texts(report: Report) -> Iterator[str]:
         yield f"Not used: the column{'s' * (len(unused) > 1)} {', '.join(unused)}."
 
 
+def _named(report: Report, reason: str) -> str:
+    """Where the first rows of a reason are: by their number, broken lines by file and line."""
+    places = report["dropped_rows"].get(reason) or [
+        place.rpartition(": ")[0] for place in report["broken"] if place.endswith(f": {reason}")
+    ]
+    shown = ", ".join(places[:_SHOWN])
+    return f" ({shown}{', ...' if len(places) > _SHOWN else ''})" if places else ""
+
+
 def _count(rows: int) -> str:
     return f"{rows:,} row{'s' * (rows != 1)}"
 
@@ -148,18 +166,14 @@ def remedies(report: Report, preset: Preset) -> list[Remedy]:
         return []
     found = []
     tokens, longest, limit = report["tokens"], preset.model.max_seq_length, report["model_limit"]
-    wanted = min(tokens["p99"], limit or tokens["p99"])
-    if tokens["p99"] > longest and wanted > longest:
-        found.append(
-            Remedy(f"raise max_seq_length to {wanted:,} (p99)", {"model.max_seq_length": wanted})
-        )
-    elif report["truncated"] and min(tokens["max"], limit or tokens["max"]) > longest:
-        most = min(tokens["max"], limit or tokens["max"])
-        found.append(
-            Remedy(
-                f"raise max_seq_length to {most:,} (the longest)", {"model.max_seq_length": most}
-            )
-        )
+    wanted, why = tokens["p99"], "p99"
+    if wanted <= longest:
+        wanted, why = tokens["max"], "the longest"
+    if limit and wanted > limit:
+        wanted, why = limit, "the model's limit"
+    if wanted > longest and (report["truncated"] or tokens["max"] <= wanted):
+        text_ = f"raise max_seq_length to {wanted:,} ({why})"
+        found.append(Remedy(text_, {"model.max_seq_length": wanted}))
     if report["truncated"] and preset.data.too_long == "cut":
         found.append(Remedy("leave long rows out", {"data.too_long": "drop"}))
     elif preset.data.too_long == "drop" and report["tokens"]["max"] > longest:

@@ -1,5 +1,6 @@
 """A preset while it is being edited: every text typed is kept, and says what is wrong with it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -7,6 +8,8 @@ from typing import Any, Self
 from lora_tui.core import presets
 from lora_tui.core.presets import Preset
 from lora_tui.core.settings import Knob, Problem, SettingsError, in_words, parse
+
+_NEEDS_QUOTES = frozenset(',"\\[')
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +82,12 @@ class Draft:
 def typed(item: Knob, value: Any) -> str:
     """A value as one would type it: reading it back gives the same value."""
     words = in_words(value)
-    if isinstance(value, str) and tuple in item.types and "," in value:
-        return f'"{value}"'  # else it would be read as a list
-    is_lone_item = isinstance(value, tuple | list) and len(value) == 1 and str in item.types
-    return f"{words}," if is_lone_item else words
+    if str not in item.types or tuple not in item.types:
+        return words
+    parts = [value] if isinstance(value, str) else list(value)
+    if any(_NEEDS_QUOTES & set(part) for part in parts):  # else a comma would part it
+        return json.dumps(value, ensure_ascii=False)
+    return f"{words}," if not isinstance(value, str) and len(parts) == 1 else words
 
 
 def differences(was: Preset, draft: Draft) -> list[tuple[str, str, str]]:

@@ -4,6 +4,9 @@ import os
 import shutil
 from pathlib import Path
 
+LITTLE_DISK = 5e9
+"""Bytes: less than this is worth a warning."""
+
 
 def memory() -> tuple[int, int] | None:
     """Bytes of memory that are free and that there are; None where the system does not say."""

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, overload
@@ -22,6 +22,8 @@ MOST_BYTES = 16 << 20
 LONGEST_TEXT = 20_000
 """Characters shown of one text."""
 
+_MOST_ITEMS = 100  # of a list inside a row
+_DEEPEST = 6
 _ENTRY = 16
 
 Span = tuple[int, int]
@@ -31,8 +33,8 @@ Span = tuple[int, int]
 class Page:
     """One row as it came and as it is trained on.
 
-    `spans` are the characters of `text` that are trained; from `cut` on it is cut off. `left` says
-    why the row is left out.
+    `spans` are the characters of `text` that are trained; from `cut` on it is cut off. `use` is
+    `to train`, `held out` or `not used`; `left` says why the row is left out.
     """
 
     number: int
@@ -44,7 +46,7 @@ class Page:
     tokens: int = 0
     trained: int = 0
     left: str = ""
-    held_out: bool = False
+    use: str = ""
 
     @property
     def segments(self) -> list[tuple[str, str]]:
@@ -161,10 +163,19 @@ class Pages(Sequence[Page]):
 
 
 def shortened(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as it came, with texts cut to what is shown."""
-    return {
-        str(name): f"{value[:LONGEST_TEXT]}…"
-        if isinstance(value, str) and len(value) > LONGEST_TEXT
-        else value
-        for name, value in row.items()
-    }
+    """A row as it came, in what JSON has, with long texts and lists cut to what is shown."""
+    return {str(name): _shortened(value, LONGEST_TEXT) for name, value in row.items()}
+
+
+def _shortened(value: Any, room: int, depth: int = 0) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= room else f"{value[:room]}…"
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if depth < _DEEPEST and isinstance(value, Mapping):
+        some = islice(value.items(), _MOST_ITEMS)
+        return {str(key): _shortened(item, room // 4, depth + 1) for key, item in some}
+    if depth < _DEEPEST and isinstance(value, list | tuple):
+        cut = ["…"] * (len(value) > _MOST_ITEMS)
+        return [_shortened(item, room // 4, depth + 1) for item in value[:_MOST_ITEMS]] + cut
+    return f"{value!s:.{room}}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.presets import Preset
 
 CHANGES_BASE = frozenset({"pissa", "olora"})
@@ -29,11 +29,33 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a run would compute; `free` and `total` are bytes of its memory, where known."""
+    """Where a run would compute; `free` is the bytes of its memory that are free, where known."""
 
     platform: Platform
     free: int | None = None
-    total: int | None = None
+
+
+def visible_gpus(device: str, visible: str | None) -> str:
+    """CUDA_VISIBLE_DEVICES for a process that computes on `device`: one GPU, or "" for none.
+
+    `visible` is the variable as it stands, None where it is not set.
+    """
+    names = [name for name in (visible or "").split(",") if name.strip()]
+    if device == "cpu" or visible == "":
+        return ""
+    index = int(device.partition(":")[2] or 0)
+    if names:
+        return names[index] if index < len(names) else ""
+    return str(index)
+
+
+def no_gpu(device: str) -> LoraTuiError:
+    """What is wrong when a GPU is asked for and there is none."""
+    return BadInput(
+        f'engine.device is "{device}", and torch sees no such GPU here.',
+        "Check `nvidia-smi` and that torch is a CUDA build (`lora-tui doctor`), "
+        'or set engine.device = "auto" or "cpu".',
+    )
 
 
 def choose_backend(preset: Preset) -> str:

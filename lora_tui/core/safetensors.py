@@ -43,7 +43,10 @@ def read_header(path: Path) -> list[Tensor]:
             if not 0 < length <= min(_LONGEST_HEADER, path.stat().st_size):
                 raise ValueError("the header's length is impossible")
             header = json.loads(file.read(length))
-        return [_tensor(name, entry) for name, entry in header.items() if name != "__metadata__"]
+        tensors = [_tensor(name, entry) for name, entry in header.items() if name != "__metadata__"]
+        if 8 + length + sum(tensor.bytes for tensor in tensors) > path.stat().st_size:
+            raise ValueError("it is cut off")
+        return tensors
     except (OSError, ValueError, LookupError, TypeError, AttributeError, *_DEEP) as error:
         raise LoraTuiError(
             f"{path} is not a readable safetensors file: {error}.",

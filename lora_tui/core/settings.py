@@ -245,7 +245,8 @@ def parse(item: Knob, text: str) -> Any:
         value = tomllib.loads(f"value = {text}")["value"] if "\n" not in text else text
     except (ValueError, RecursionError):  # also what tomllib lets through from deep or huge values
         value = _unquoted(item, text)
-    if not fits(value, item) or _is_bare_list(item, value):
+    is_list = isinstance(value, list)
+    if not is_list and (not fits(value, item) or _is_bare_list(item, value)):
         value = _unquoted(item, text)
     if message := wrong_with(item, value):
         raise SettingsError("This setting does not fit", [Problem(item.key, message)])

@@ -3,7 +3,7 @@
 from typing import Any
 
 from lora_tui.core.errors import LoraTuiError
-from lora_tui.core.platforms import Platform, choose_backend, refusals
+from lora_tui.core.platforms import Platform, choose_backend, no_gpu, refusals
 from lora_tui.core.presets import Preset
 from lora_tui.engine import machine
 
@@ -16,11 +16,7 @@ def choose_platform(preset: Preset, torch: Any) -> Platform:
     """
     device = "cuda" if preset.engine.device != "cpu" and torch.cuda.is_available() else "cpu"
     if preset.engine.device.startswith("cuda") and device == "cpu":
-        raise LoraTuiError(
-            f'engine.device is "{preset.engine.device}", and torch sees no such GPU here.',
-            "Check `nvidia-smi` and that torch is a CUDA build (`lora-tui doctor`), "
-            'or set engine.device = "auto" or "cpu".',
-        )
+        raise no_gpu(preset.engine.device)
     chosen = Platform(choose_backend(preset), device, machine.has_bfloat16(torch, device))
     if problems := refusals(preset, chosen):
         raise LoraTuiError(

@@ -52,7 +52,8 @@ def work(begun: Job) -> None:
     looks = Looks(begun)
     current = looks.at("preset", lambda: check_items.preset(begun, quick=quick))
     base = looks.at("model", lambda: check_items.model(preset))
-    tokenizer = looks.at("tokenizer", lambda: check_items.tokenizer(preset))
+    is_there = looks.items[-1].status != "red"
+    tokenizer = looks.at("tokenizer", lambda: check_items.tokenizer(preset)) if is_there else None
     rows = looks.at("data", lambda: check_items.data(preset, tokenizer)) if tokenizer else None
     if rows:
         looks.at("mask", lambda: check_items.mask(preset, rows))
@@ -61,7 +62,7 @@ def work(begun: Job) -> None:
     if base and rows and current:
         looks.at("memory", lambda: check_items.memory(current, base, rows))
     figures: Mapping[str, Any] = {}
-    if current and rows and not quick and is_ok(looks.items):
+    if current and base and rows and not quick and is_ok(looks.items):
         figures = _steps(looks, current, tokenizer, rows, find=bool(options.get("find_batch")))
     if options.get("export"):
         looks.at("export", check_items.export)

@@ -19,7 +19,10 @@ from lora_tui.engine.data import Data
 from lora_tui.engine.job import Job, TorchJob, with_torch
 from lora_tui.engine.templates import ChatTemplate
 
-_LITTLE_DISK = 5e9
+_LESS = (
+    "Lower model.max_seq_length, set training.gradient_checkpointing = true, or take a smaller "
+    "model."
+)
 _FEW_TRAINED = 0.02
 _MANY_CUT = 0.1
 _MANY_LEFT = 0.05
@@ -85,7 +88,7 @@ def _on_hub(name: str, revision: str) -> Item:
         "model",
         "yellow",
         f"on the Hub, {text.size(size)} to fetch; licence {licence}",
-        "It is fetched when the run starts.",
+        f"Fetch it (hf download {name}) and check again: disk, memory and steps need its files.",
     )
 
 
@@ -123,8 +126,15 @@ def data(preset: Preset, tokenizer: Any) -> tuple[Item, Data]:
         reasons = ", ".join(f"{reason} ({count:,})" for reason, count in report["dropped"].items())
         remedy = f"{left:,} of {report['read']:,} rows are left out: {reasons}."
         return Item("data", "yellow", detail, remedy), found
+    limit = parameters.longest_of(preset.model.name_or_path, preset.model.revision)
+    if limit and report["longest"] > limit:
+        remedy = f"Set model.max_seq_length = {limit}."
+        detail = f"rows of {report['longest']:,} tokens; the model was made for {limit:,}"
+        return Item("data", "yellow", detail, remedy), found
     if not report["eval_rows"]:
         remedy = "Set data.eval_fraction: without held-out rows memorising looks like learning."
+        if preset.data.eval_fraction:
+            remedy = "There are too few rows to hold one out."
         return Item("data", "yellow", detail, remedy), found
     return Item("data", "green", detail), found
 
@@ -183,7 +193,7 @@ def disk(begun: Job, base: Base) -> tuple[Item, None]:
     detail = f"{text.size(needed)} needed for checkpoints and result, {text.size(free)} free"
     if needed > free:
         raise LoraTuiError(f"{detail}.", "Delete old runs, or set LORA_TUI_HOME to a larger disk.")
-    if free - needed < _LITTLE_DISK:
+    if free - needed < hardware.LITTLE_DISK:
         return Item("disk", "yellow", detail, "Delete old runs: lora-tui delete RUN"), None
     return Item("disk", "green", detail), None
 
@@ -197,8 +207,11 @@ def memory(current: TorchJob, base: Base, rows: Data) -> tuple[Item, None]:
     preset, platform = current.preset, current.platform
     longest = max(rows.train.examples, key=lambda row: len(row.input_ids))
     needs = {"longest": len(longest.input_ids), "trained": longest.trained}
-    shape = estimate.read_shape(base.path)
-    found = estimate.estimate(preset, base, shape, platform, **needs)
+    try:
+        shape = estimate.read_shape(base.path)
+        found = estimate.estimate(preset, base, shape, platform, **needs)
+    except LoraTuiError as error:  # an architecture that is not known: the steps will tell
+        return Item("memory", "yellow", error.summary, "The real steps measure it."), None
     free = machine.free_memory(current.torch, platform.device)
     detail = f"about {text.size(found.total)} at the longest rows"
     if free is None:
@@ -210,17 +223,15 @@ def memory(current: TorchJob, base: Base, rows: Data) -> tuple[Item, None]:
         return Item("memory", "green", detail), None
     fits = estimate.largest_batch(preset, base, shape, platform, free=int(TIGHT * free), **needs)
     if found.total <= free:
-        return Item("memory", "yellow", f"{detail}: it is tight", _smaller(preset, fits)), None
+        remedy = _smaller(preset, fits) if fits else _LESS
+        return Item("memory", "yellow", f"{detail}: it is tight", remedy), None
     raise LoraTuiError(f"{detail}: it does not fit.", _smaller(preset, fits))
 
 
 def _smaller(preset: Preset, fits: int | None) -> str:
     training = preset.training
     if fits is None:
-        return (
-            "Not even one row fits: lower model.max_seq_length, set "
-            "training.gradient_checkpointing = true, or take a smaller model."
-        )
+        return f"Not even one row fits. {_LESS}"
     batch = training.per_device_train_batch_size * training.gradient_accumulation_steps
     fits = max(size for size in range(1, fits + 1) if batch % size == 0)
     return (

@@ -63,7 +63,7 @@ def duration(
         "longest_seconds_per_step": trial.longest_seconds * training.gradient_accumulation_steps,
         "seconds": whole,
         "max_steps": rows.max_steps,
-        "peak_memory_bytes": trial.peak_memory,
+        "trial_peak_memory_bytes": trial.peak_memory,
         "loss": trial.losses[0],
         "eval_loss": trial.eval_loss,
     }
@@ -88,11 +88,11 @@ def largest(current: TorchJob, tried: tuple[Trials, Trial]) -> tuple[Item, Mappi
     for size in (size for size in range(1, whole + 1) if whole % size == 0):
         current.stop.check()
         current.emit("looking", name=f"batch {size}")
+        if size in taken:
+            continue
         if _would_not_fit(current, size, taken):
             why = f"{size} would not fit"
             break
-        if size in taken:
-            continue
         try:
             taken[size] = trials.take(size)
         except Exception as error:
@@ -108,7 +108,7 @@ def largest(current: TorchJob, tried: tuple[Trials, Trial]) -> tuple[Item, Mappi
         "per_device_train_batch_size": best,
         "gradient_accumulation_steps": whole // best,
         "fastest": fastest,
-        "tried": [_figures(taken[size], whole) for size in sorted(taken)],
+        "tried": [_figures(current, taken[size], whole) for size in sorted(taken)],
     }
     detail = (
         f"{best} x {whole // best} is the largest that works ({why}); {fastest} is the fastest, "
@@ -122,12 +122,14 @@ def _seconds(trial: Trial, whole: int) -> float:
     return trial.typical_seconds * whole / trial.batch
 
 
-def _figures(trial: Trial, whole: int) -> dict[str, Any]:
-    return {
+def _figures(current: TorchJob, trial: Trial, whole: int) -> dict[str, Any]:
+    """What one batch showed; on a CPU the peak holds what earlier ones left in the heap."""
+    found = {
         "per_device_train_batch_size": trial.batch,
         "seconds_per_step": _seconds(trial, whole),
-        "peak_memory_bytes": trial.peak_memory,
     }
+    on_gpu = {"trial_peak_memory_bytes": trial.peak_memory} if current.platform.on_gpu else {}
+    return {**found, **on_gpu}
 
 
 def _would_not_fit(current: TorchJob, size: int, taken: Mapping[int, Trial]) -> bool:

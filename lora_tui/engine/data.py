@@ -205,6 +205,11 @@ def prompt_of(data: Data, row: Row) -> tuple[str, list[int]] | None:
 
 
 def _nothing_left(source: Source, train: Part) -> LoraTuiError:
+    if not train.source:
+        return LoraTuiError(
+            f"Nothing of {source.name} is left to train on: its weights are too small.",
+            "Raise data.weights.",
+        )
     reasons = ", ".join(f"{reason} ({count})" for reason, count in (+train.dropped).items())
     return LoraTuiError(
         f"No row of {source.name} can be trained on"

@@ -17,7 +17,7 @@ from lora_tui.engine.formats import Row, Shapes
 from lora_tui.engine.job import Job
 from lora_tui.engine.reading import Left, Made, Reader
 from lora_tui.engine.sources import Source, first_rows, open_source
-from lora_tui.engine.tally import Found, Tally, histogram, spread
+from lora_tui.engine.tally import Found, Tally, Uses, histogram, spread
 from lora_tui.engine.templates import ChatTemplate
 
 _FIRST = 20
@@ -48,38 +48,32 @@ def read_all(begun: Job, source: Source, tokenizer: Any) -> dict[str, Any]:
     """Read every row once; the report as the command line prints it."""
     preset = begun.preset
     template = ChatTemplate(tokenizer)
-    reader = Reader(preset, Shapes(source.columns, preset.data), template)
-    tally = Tally(tokenizer)
-    rows, held_out = _in_order(source, preset)
+    shapes = Shapes(source.columns, preset.data)
+    reader = Reader(preset, shapes, template)
+    tally, uses = Tally(tokenizer), Uses.of(source, preset)
     total, due = len(source.rows) + len(source.held_out or ()), 0.0
     shown: set[int] = set()
     with PageWriter(begun.run.path) as writer:
-        for done, item in enumerate(reader.read(rows)):
+        for done, item in enumerate(reader.read(_in_order(source))):
             begun.stop.check()
             if tally.add(item) or not writer.is_full:
-                writer.add(page(source, item, is_held_out=item.number in held_out))
+                writer.add(page(source, item, uses.word(item.number)))
                 shown.add(item.number)
             if done % _FIRST == 0 and time.monotonic() > due:
                 writer.flush()
                 due = time.monotonic() + _EVERY
                 begun.emit("progress", done=item.number, total=total)
-        again = {*tally.duplicates().numbers, *tally.overlap(held_out).numbers} - shown
-        late = [(at, _row(source, at)) for at in sorted(again)]
-        for item in reader.read(late):
-            writer.add(page(source, item, is_held_out=item.number in held_out))
-    return document(preset, source, reader, tally, held_out)
+        report = document(preset, source, reader, tally, uses)
+        again = {*report["duplicates"]["numbers"], *report["overlap"]["numbers"]} - shown
+        for item in reader.read([(at, _row(source, at)) for at in sorted(again)]):
+            writer.add(page(source, item, uses.word(item.number)))
+    return report
 
 
-def _in_order(source: Source, preset: Preset) -> tuple[Iterator[tuple[int, Row]], frozenset[int]]:
-    """Every row with its number, held-out files last; and which numbers are held out."""
-    own = len(source.rows)
-    extra = source.held_out or ()
-    if source.held_out is not None:
-        held_out = frozenset(range(own, own + min(len(extra), data.MOST_HELD_OUT)))
-    else:
-        held_out = frozenset(data.split_numbers(source, preset)[1])
-    both = (enumerate(source.rows), enumerate(extra, own))
-    return (pair for part in both for pair in part), held_out
+def _in_order(source: Source) -> Iterator[tuple[int, Row]]:
+    """Every row with its number, held-out files last."""
+    yield from enumerate(source.rows)
+    yield from enumerate(source.held_out or (), len(source.rows))
 
 
 def _row(source: Source, number: int) -> Row:
@@ -87,48 +81,47 @@ def _row(source: Source, number: int) -> Row:
     return source.rows[number] if number < own else (source.held_out or ())[number - own]
 
 
-def page(source: Source, item: Made | Left, *, is_held_out: bool) -> Page:
+def page(source: Source, item: Made | Left, use: str) -> Page:
     """A row as it came, and as the model is given it."""
     raw = pages.shortened(item.row)
     place = source.place(item.number)
     if isinstance(item, Left):
         return Page(item.number, place, raw, tokens=item.length, left=item.reason)
     example, encoding = item.example, item.encoding
-    last = len(encoding.ids) - 1
-    spans = tuple(
-        (encoding.token_to_chars(start)[0], encoding.token_to_chars(min(end - 1, last))[1])
-        for start, end in item.example.spans
-    )
-    cut = encoding.token_to_chars(len(example.input_ids) - 1)[1] if example.truncated else None
+    spans = tuple((_end(encoding, start), _end(encoding, end)) for start, end in example.spans)
     return Page(
         number=item.number,
         place=place,
         raw=raw,
         text=item.rendered.text[: pages.LONGEST_TEXT],
         spans=spans,
-        cut=cut,
+        cut=_end(encoding, len(example.input_ids)) if example.truncated else None,
         tokens=example.length,
         trained=example.trained,
-        held_out=is_held_out,
+        use=use,
     )
+
+
+def _end(encoding: Any, tokens: int) -> int:
+    """Where the first `tokens` tokens end in the text: 0 for none, and tokens not of the text."""
+    places = (encoding.token_to_chars(at) for at in range(min(tokens, len(encoding)) - 1, -1, -1))
+    return next((place[1] for place in places if place is not None), 0)
 
 
 def document(
-    preset: Preset, source: Source, reader: Reader, tally: Tally, held_out: frozenset[int]
+    preset: Preset, source: Source, reader: Reader, tally: Tally, uses: Uses
 ) -> dict[str, Any]:
     """All figures of the report, with what they mean in words."""
     shapes, tokens = reader.shapes, sum(tally.kept)
-    trained, lost, kept = sum(tally.trained), sum(tally.lost), len(tally.kept)
-    eval_rows = sum(number in held_out for number in tally.numbers)
-    train_rows = sum(
-        number < len(source.rows) and number not in held_out for number in tally.numbers
-    )
-    used = {*shapes.main.columns.values(), *(["fact"] if source.task_folder else [])}
+    trained, lost, kept = sum(tally.trained), sum(tally.lost), tally.rows
+    train_rows, eval_rows = uses.counted(tally.numbers)
+    used = {*shapes.used, *(["fact"] if source.task_folder else [])}
     broken = dict(source.broken)
     reasons = {reason: found.count for reason, found in tally.left.items()}
 
     def named(found: Found) -> dict[str, Any]:
-        return {"count": found.count, "rows": [source.place(at) for at in found.numbers]}
+        places = [source.place(at) for at in found.numbers]
+        return {"count": found.count, "rows": places, "numbers": found.numbers}
 
     report: dict[str, Any] = {
         "source": source.name,
@@ -144,6 +137,7 @@ def document(
         "kept": kept,
         "train_rows": train_rows,
         "eval_rows": eval_rows,
+        "unused_rows": uses.unused(tally.numbers),
         "steps_see": data.rows_needed(preset),
         "dropped": {**reasons, **broken},
         "dropped_rows": {
@@ -164,10 +158,10 @@ def document(
         "lost_share": lost / (trained + lost) if kept else 0.0,
         "trained_share": trained / tokens if kept else 0.0,
         "padding_share": tally.padding_share(
-            preset.training.per_device_train_batch_size, preset.training.seed, held_out
+            preset.training.per_device_train_batch_size, preset.training.seed, uses
         ),
         "duplicates": named(tally.duplicates()),
-        "overlap": named(tally.overlap(held_out)),
+        "overlap": named(tally.overlap(uses)),
         "special_tokens": {token: named(found) for token, found in tally.special_tokens.items()},
         "damaged": named(tally.damaged),
         "unended": named(tally.unended),

@@ -6,6 +6,7 @@ from pathlib import Path
 from lora_tui.core import hub, locations
 from lora_tui.core.files import private_folder
 from lora_tui.core.hardware import usable_cores
+from lora_tui.core.platforms import visible_gpus
 from lora_tui.core.presets import Preset, is_demo
 
 
@@ -36,21 +37,11 @@ def choose_device(device: str) -> None:
     With several GPUs visible to one process, transformers would turn to DataParallel, which TRL
     refuses.
     """
-    visible = [
-        item for item in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if item.strip()
-    ]
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpus(
+        device, os.environ.get("CUDA_VISIBLE_DEVICES")
+    )
     if device == "cpu":
-        os.environ.update(CUDA_VISIBLE_DEVICES="", UNSLOTH_FORCE_CPU="1")
-        return
-    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
-        return
-    index = int(device.partition(":")[2] or 0)
-    if index < len(visible):
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible[index]
-    elif not visible:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(index)
-    else:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        os.environ["UNSLOTH_FORCE_CPU"] = "1"
 
 
 def needs_hub(preset: Preset) -> bool:

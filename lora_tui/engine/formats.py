@@ -209,6 +209,7 @@ class Shapes:
         """
         self._settings = settings
         self.counts: Counter[str] = Counter()
+        self.used: set[str] = set()
         self.main = detect(columns, settings)
         self._known: dict[tuple[str, ...], Layout] = {}
 
@@ -230,4 +231,5 @@ class Shapes:
         """
         layout = self.of(row)
         self.counts[layout.format] += 1
+        self.used.update(layout.columns.values())
         return layout.read(row)

@@ -79,7 +79,7 @@ def render(template: ChatTemplate, messages: list[Message], train_on: str) -> li
     Args:
         template: How a conversation becomes text.
         messages: The conversation, which ends with an answer.
-        train_on: `assistant` for every answer, `last` for the last, `all` for every token.
+        train_on: `assistant` for every answer, `last` for the last, `all` for the whole text.
 
     Raises:
         BadRow: the template refuses it, or hides where an answer is.
@@ -87,13 +87,13 @@ def render(template: ChatTemplate, messages: list[Message], train_on: str) -> li
     messages = template.fitted(messages)
     if train_on == "all":
         text = template.render(messages)
-        return [Rendered(text, ((0, len(text)),))]
+        return [Rendered(text, ((0, len(text.rstrip())),))]  # ends with the end of turn
     if template.has_markers and train_on == "assistant":
         return [Rendered(*template.render_marked(messages))]
     answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
     answers = [index for index in answers if index]  # nothing was asked before the first message
     if not answers:
-        raise BadRow("an answer to nothing")
+        raise BadRow("it begins with an answer: nothing is asked")
     if train_on == "last":
         return [_turn(template, messages, answers[-1])]
     turns = [_turn(template, messages, index) for index in answers]

@@ -1,5 +1,6 @@
 """The base model by either backend, and what of it is trained."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,9 +62,12 @@ def load_tokenizer(preset: Preset) -> Any:
     """The base's tokenizer; both backends train on what this one makes of the rows."""
     from transformers import AutoTokenizer
 
+    reference = reference_of(preset)
+    if Path(reference).is_dir():
+        _require_tokenizer(Path(reference))
     with failures.naming(preset.model.name_or_path):
         tokenizer = AutoTokenizer.from_pretrained(
-            reference_of(preset),
+            reference,
             revision=preset.model.revision or None,
             trust_remote_code=preset.model.trust_remote_code,
         )
@@ -73,6 +77,22 @@ def load_tokenizer(preset: Preset) -> Any:
             "Choose a model with a tokenizer.json: which tokens are trained is proven through it.",
         )
     return tokenizer
+
+
+def _require_tokenizer(folder: Path) -> None:
+    """Make sure that a folder's tokenizer is there and whole: the libraries say it in riddles.
+
+    Raises:
+        LoraTuiError: it is not.
+    """
+    remedy = "Copy the model's tokenizer files here again."
+    if not any(folder.glob("tokenizer*")) and not (folder / "vocab.json").exists():
+        raise LoraTuiError(f"{folder} holds no tokenizer.", remedy)
+    for path in folder.glob("tokenizer*.json"):
+        try:
+            json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise LoraTuiError(f"{path} cannot be read: {error}.", remedy) from error
 
 
 def load(preset: Preset, platform: Platform) -> Loaded:

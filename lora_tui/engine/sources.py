@@ -54,7 +54,10 @@ class Source:
             return f"row {number + 1:,}"
         firsts = [origin.first for origin in self.origins]
         origin = self.origins[bisect_right(firsts, number) - 1]
-        return f"{Path(origin.name).name} row {number - origin.first + 1:,}"
+        names = [Path(one.name).name for one in self.origins]
+        name = Path(origin.name).name
+        shown = name if names.count(name) == 1 else origin.name
+        return f"{shown} row {number - origin.first + 1:,}"
 
 
 class Joined(Sequence[Row]):

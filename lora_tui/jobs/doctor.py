@@ -11,7 +11,6 @@ from lora_tui.core import hardware, hub, locations, text
 from lora_tui.core.items import Item
 
 _NEEDED = ("torch", "transformers", "peft", "trl", "datasets")
-_LITTLE_DISK = 5e9
 
 
 def examine() -> Iterator[Item]:
@@ -103,7 +102,7 @@ def _disk() -> Item:
         return Item(
             "disk", "red", f"{existing} is not writable", "Set LORA_TUI_HOME to a folder that is."
         )
-    if free < _LITTLE_DISK:
+    if free < hardware.LITTLE_DISK:
         return Item("disk", "yellow", detail, "Delete old runs: lora-tui delete RUN")
     return Item("disk", "green", detail)
 

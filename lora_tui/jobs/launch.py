@@ -123,8 +123,8 @@ def start(
 
 
 def _make_room() -> None:
-    """Remove all but the latest reports: nobody looks at them again, and their rows take room."""
-    for old in runs.list_runs(reports_folder())[KEPT_REPORTS:]:
+    """Remove old reports, so that there is room for a new one: nobody looks at them again."""
+    for old in runs.list_runs(reports_folder())[KEPT_REPORTS - 1 :]:
         with suppress(LoraTuiError):  # it is still at work
             runs.delete(old)
 

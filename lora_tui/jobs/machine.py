@@ -1,6 +1,9 @@
 """Where a run would compute on this machine, asked without torch."""
 
 import importlib.metadata
+import os
+import time
+from functools import lru_cache
 from pathlib import Path
 
 from lora_tui.core import hardware
@@ -10,11 +13,14 @@ from lora_tui.core.platforms import (
     Platform,
     choose_backend,
     cpu_has_bfloat16,
+    no_gpu,
     refusals,
+    visible_gpus,
 )
 from lora_tui.core.presets import Preset
 from lora_tui.jobs.doctor import gpus
 
+_FRESH = 5.0  # seconds
 _AMPERE = 8.0  # the first NVIDIA GPUs that compute in bfloat16
 _DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, and either under Windows
 
@@ -23,21 +29,27 @@ def place_of(preset: Preset) -> Place:
     """Where `preset` would run, as far as it can be told from outside: the engine asks torch.
 
     Raises:
-        LoraTuiError: it asks for a backend that is not installed.
+        LoraTuiError: it asks for a backend that is not installed, or a GPU that is not there.
     """
-    backend = choose_backend(preset)
-    if preset.engine.device == "cpu" or not _may_have_gpu():
-        total = hardware.memory()
-        platform = Platform(backend, "cpu", cpu_has_bfloat16())
-        return Place(platform, hardware.free_memory(), total[1] if total else None)
-    index = int(preset.engine.device.partition(":")[2] or 0)
+    backend, device = choose_backend(preset), preset.engine.device
+    name = visible_gpus(device, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    if not name or not _may_have_gpu():
+        if device.startswith("cuda"):
+            raise no_gpu(device)
+        return Place(Platform(backend, "cpu", cpu_has_bfloat16()), hardware.free_memory())
     try:
-        gpu = gpus()[index]
-        used, total_bytes = (int(gpu[name]) << 20 for name in ("memory.used", "memory.total"))
+        gpu = _gpus_lately(int(time.monotonic() / _FRESH))[int(name)]
+        used, total = (int(gpu[field]) << 20 for field in ("memory.used", "memory.total"))
         bfloat16 = float(gpu["compute_cap"]) >= _AMPERE
-    except (IndexError, ValueError):  # no nvidia-smi; a GPU split with MIG answers [N/A]
+    except (IndexError, ValueError):  # no nvidia-smi, a GPU by its UUID, or one split with MIG
         return Place(Platform(backend, "cuda", bfloat16=True))
-    return Place(Platform(backend, "cuda", bfloat16), total_bytes - used, total_bytes)
+    return Place(Platform(backend, "cuda", bfloat16), total - used)
+
+
+@lru_cache(maxsize=1)
+def _gpus_lately(_: int) -> list[dict[str, str]]:
+    """Asked at most once in a few seconds: nvidia-smi is slow, and forms ask at every key."""
+    return gpus()
 
 
 def _may_have_gpu() -> bool:

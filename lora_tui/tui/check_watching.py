@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,9 +55,12 @@ class CheckWatch:
             items = (Item("preset", "red", error.summary, error.hint),)
             self._hand_over(Frame(items, is_over=True))
             return
-        self._follow(run)
-        if self._cancelled.is_set() and runs.is_alive(run):
-            stop.kill(run)
+        try:
+            self._follow(run)
+        finally:
+            with suppress(LoraTuiError):  # it may have ended by now
+                if runs.is_alive(run):
+                    stop.kill(run)
 
     def _follow(self, run: Run) -> None:
         told, since = Told(looking="preset"), time.monotonic()

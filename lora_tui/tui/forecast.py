@@ -4,15 +4,15 @@ from dataclasses import dataclass, field
 
 from lora_tui.core.consequences import (
     Facts,
-    Report,
     memory_facts,
     size_facts,
     step_facts,
     time_facts,
 )
+from lora_tui.core.data_advice import Report
 from lora_tui.core.draft import Draft
 from lora_tui.core.errors import LoraTuiError
-from lora_tui.core.measured import Measured, data_report, speed
+from lora_tui.core.measured import Measured, lengths, speed, split
 from lora_tui.core.parameters import count_trainable, read_base
 from lora_tui.core.platforms import refusals
 from lora_tui.core.presets import Preset
@@ -36,10 +36,9 @@ def forecast(draft: Draft, found: list[Measured]) -> Forecast:
     costs: Facts = []
     try:
         preset = draft.preset
-        rows = data_report(found, preset)
         steps = step_facts(preset)
-        costs = time_facts(preset, speed(found, preset), rows)
-        sizes, memory, parts, refused = _of_model(preset, rows)
+        costs = time_facts(preset, speed(found, preset), split(found, preset))
+        sizes, memory, parts, refused = _of_model(preset, lengths(found, preset))
     except LoraTuiError as error:
         return Forecast(steps=steps, costs=costs, apology=error.summary)
     return Forecast(sizes, steps, [*memory, *costs], parts, refused)

@@ -13,23 +13,23 @@ from lora_tui.tui.widgets.painting import Row
 
 @dataclass(frozen=True, slots=True)
 class Oddities:
-    """Which rows a report names, by place, and what it says of each; `any` is false if none."""
+    """Which rows a report names, by number, and what it says of each; `any` is false if none."""
 
-    named: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    named: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     any: bool = True
 
     @classmethod
     def of(cls, report: Mapping[str, Any]) -> Self:
         """All that a report names."""
-        named: dict[str, tuple[str, ...]] = {}
+        named: dict[int, tuple[str, ...]] = {}
         for words, found in _lists(report):
-            for place in found["rows"]:
-                named[place] = (*named.get(place, ()), words)
+            for number in found["numbers"]:
+                named[number] = (*named.get(number, ()), words)
         return cls(named, bool(named or report["dropped"] or report["truncated"]))
 
     def is_odd(self, page: Page) -> bool:
         """Whether there is something to look at in a row."""
-        return bool(page.left) or page.cut is not None or page.place in self.named
+        return bool(page.left) or page.cut is not None or page.number in self.named
 
 
 def _lists(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -48,7 +48,7 @@ def head(page: Page, total: int, longest: int, oddities: Oddities, width: int) -
     where = of if page.place == plain else f"{dot()}{page.number + 1:,}{of}"
     facts = [f"{page.tokens:,} tokens"] * bool(page.tokens)
     if not page.left:
-        facts += [f"{page.trained:,} trained", "held out" if page.held_out else "to train"]
+        facts += [f"{page.trained:,} trained", page.use]
     words = "".join(dot() + fact for fact in facts)
     place = cut(page.place, max(8, width - width_of(where + words)))
     line: Row = ((place, "strong"), (where, "muted"), (words, "text"))
@@ -62,7 +62,7 @@ def _notes(page: Page, longest: int, oddities: Oddities, width: int) -> Row:
             ": " + cut(page.left, max(8, width - 13)),
             "text",
         )
-    found = list(oddities.named.get(page.place, ()))
+    found = list(oddities.named.get(page.number, ()))
     if page.cut is not None:
         found.insert(0, f"its last {page.tokens - longest:,} tokens are cut off")
     mark = "!" if ascii_only() else "▲"

@@ -21,6 +21,10 @@ PLAIN: dict[str, Any] = {
     "eval_rows": 50,
     "steps_see": None,
     "dropped": {},
+    "dropped_rows": {},
+    "broken": [],
+    "sources": [{"name": "rows.jsonl", "rows": 1000, "weight": 1.0}],
+    "unused_rows": 0,
     "max_seq_length": 512,
     "model_limit": 8192,
     "tokens": {"p50": 100, "p90": 200, "p99": 300, "max": 400, "total": 100_000},
@@ -58,6 +62,15 @@ def test_nothing_odd_is_nothing_said() -> None:
         ({"unended": {"count": 3}}, "3 of 1,000 rows no end-of-turn token"),
         ({"max_seq_length": 10_000, "tokens": {"max": 9000}}, "longer than the 8,192"),
         ({"dropped": {"no answer": 7}}, "7 of 1,000 rows left out: no answer."),
+        (
+            {
+                "dropped": {"no answer": 4, "not JSON": 1},
+                "dropped_rows": {"no answer": ["row 1", "row 2", "row 3", "row 9"]},
+                "broken": ["rows.jsonl:7:2: not JSON"],
+            },
+            "no answer (row 1, row 2, row 3, ...).\n"
+            "1 of 1,000 rows left out: not JSON (rows.jsonl:7:2).",
+        ),
         ({"overlap": {"count": 4}}, "4 of 50 held-out rows ask what a training row asks"),
         ({"duplicates": {"count": 60}}, "60 of 1,000 rows repeat"),
         ({"eval_rows": 0}, "No row is held out"),

@@ -45,9 +45,9 @@ def test_a_report_holds_however_the_path_is_written(
     monkeypatch.chdir(tmp_path)
     absolute = with_settings(Preset(), [f"data.source={tmp_path / 'rows.jsonl'}"])
     run = runs.create(absolute, kind="data")
-    run.report.write_text(json.dumps({"tokens": {"max": 7}}))
+    run.report.write_text(json.dumps({"tokens": {"max": 7}, "train_rows": 5}))
     found = measured.collect()
     relative = with_settings(Preset(), ["data.source=rows.jsonl", "model.max_seq_length=64"])
-    report = measured.data_report(found, relative)
+    report = measured.lengths(found, relative)
     assert report is not None and report["tokens"]["max"] == 7
-    assert measured.data_report(found, with_settings(relative, ["data.train_on=all"])) is None
+    assert measured.lengths(found, with_settings(relative, ["data.train_on=all"])) is None

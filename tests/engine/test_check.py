@@ -73,8 +73,8 @@ def endless_template(folder: Path) -> None:
 
 
 def enormous(folder: Path) -> None:
-    """A header that declares 400 billion parameters, over a file with nothing in it."""
-    shape = [200_000, 1_000_000]
+    """A header that declares 40 billion parameters, over a file with nothing in it."""
+    shape = [100_000, 200_000]
     size = 2 * shape[0] * shape[1]
     header = {
         f"model.layers.{at}.self_attn.q_proj.weight": {
@@ -87,6 +87,7 @@ def enormous(folder: Path) -> None:
     text = json.dumps(header).encode()
     with (folder / "model.safetensors").open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + 2 * size)  # a hole: it takes no room
 
 
 def with_weights(change: Any) -> Any:
@@ -191,7 +192,7 @@ def test_shipped_presets_are_green_where_they_can_run(check, name):
     names = ["preset", "model", "tokenizer", "data", "mask", "disk", "memory", "steps", "time"]
     assert list(found["by_name"]) == names
     assert found["seconds_per_step"] > 0
-    assert found["peak_memory_bytes"] > 100e6
+    assert found["trial_peak_memory_bytes"] > 100e6
     assert found["max_steps"] == 4
 
 

@@ -194,7 +194,7 @@ def test_a_conversation_may_open_with_an_answer(write_rows, tokenizer):
     asked = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Me."}]
     path = write_rows({"messages": [hello, *asked]}, {"messages": [hello]})
     found = data.prepare(preset_for(path), tokenizer)
-    assert found.report["dropped"] == {"an answer to nothing": 1}
+    assert found.report["dropped"] == {"it begins with an answer: nothing is asked": 1}
     (example,) = found.train.examples
     trained = [
         token

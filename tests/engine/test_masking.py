@@ -122,10 +122,11 @@ def test_what_follows_the_cut_is_not_trained(tokenizer):
     assert cut.trained + cut.lost == whole.trained
 
 
-def test_train_on_all_counts_every_token_but_the_first(tokenizer):
+def test_train_on_all_counts_every_token_from_the_second_to_the_last_end(tokenizer):
     template = with_template(tokenizer, SMOLLM2)
     example = encode(template, TALK, train_on="all")[0]
-    assert list(example.labels) == [IGNORED, *example.input_ids[1:]]
+    assert list(example.labels) == [IGNORED, *example.input_ids[1:-1], IGNORED]
+    assert example.input_ids[-2] == tokenizer.eos_token_id
 
 
 def test_plain_text_is_trained_whole_with_one_end(tokenizer):

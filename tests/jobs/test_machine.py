@@ -7,16 +7,16 @@ import pytest
 
 from lora_tui.core import preset_files, runs
 from lora_tui.core.errors import BadInput
+from lora_tui.core.platforms import visible_gpus
 from lora_tui.core.preset_files import with_settings
 from lora_tui.core.presets import Preset
-from lora_tui.jobs import launch, machine
+from lora_tui.jobs import launch, machine, stop
 
 
 def test_a_preset_for_the_cpu_has_the_machines_memory() -> None:
     place = machine.place_of(with_settings(Preset(), ["engine.device=cpu"]))
     assert place.platform.device == "cpu"
-    assert place.free is not None and place.total is not None
-    assert 0 < place.free <= place.total
+    assert place.free is not None and place.free > 0
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,8 @@ def test_a_gpu_is_asked_through_nvidia_smi(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(machine, "_may_have_gpu", lambda: True)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    machine._gpus_lately.cache_clear()
     place = machine.place_of(Preset())
     assert place.platform.on_gpu
     assert place.platform.bfloat16 is bfloat16
@@ -53,9 +55,34 @@ def test_what_cannot_run_here_leaves_no_run_behind(monkeypatch: pytest.MonkeyPat
     assert runs.list_runs() == []
 
 
+def test_a_gpu_that_is_not_there_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_may_have_gpu", lambda: False)
+    with pytest.raises(BadInput, match="no such GPU"):
+        launch.start(with_settings(preset_files.find("demo"), ["engine.device=cuda"]))
+    assert runs.list_runs() == []
+
+
+@pytest.mark.parametrize(
+    ("device", "visible", "expected"),
+    [
+        ("auto", None, "0"),
+        ("cuda:1", None, "1"),
+        ("cuda:1", "3,5", "5"),
+        ("auto", "GPU-abc", "GPU-abc"),
+        ("cuda:2", "3,5", ""),
+        ("auto", "", ""),
+        ("cpu", "3", ""),
+    ],
+)
+def test_a_process_sees_one_gpu_or_none(device: str, visible: str | None, expected: str) -> None:
+    assert visible_gpus(device, visible) == expected
+
+
 def test_only_the_latest_reports_are_kept() -> None:
-    made = [runs.create(Preset(name=f"p{n}"), kind="data") for n in range(launch.KEPT_REPORTS + 3)]
-    launch._make_room()
-    left = runs.list_runs(made[0].path.parent)
+    for number in range(launch.KEPT_REPORTS + 3):
+        runs.create(Preset(name=f"p{number}"), kind="data")
+    new = launch.start(preset_files.find("demo"), kind="data")
+    left = runs.list_runs(new.path.parent)
+    stop.kill(new)
     assert len(left) == launch.KEPT_REPORTS
-    assert made[-1] in left
+    assert new in left

@@ -21,7 +21,7 @@ from lora_tui.tui import look
 from lora_tui.tui.one_at_a_time import BY_KEY
 
 NOON = 1_795_435_920.0  # 2026-11-23 12:12 UTC
-PLACE = Place(Platform("unsloth", "cpu", bfloat16=True), 24_000_000_000, 25_000_000_000)
+PLACE = Place(Platform("unsloth", "cpu", bfloat16=True), 24_000_000_000)
 
 
 @pytest.fixture(autouse=True)

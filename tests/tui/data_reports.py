@@ -32,7 +32,7 @@ def page(number: int, question: str, answer: str, **more: Any) -> Page:
     text = f"{head}{answer}<|im_end|>\n"
     spans = ((len(head), len(text) - 1),)
     raw = {"question": question, "answer": answer}
-    given = {"text": text, "spans": spans, "tokens": 44, "trained": 12, **more}
+    given = {"use": "to train", "text": text, "spans": spans, "tokens": 44, "trained": 12, **more}
     return Page(number, f"row {number + 1:,}", raw, **given)
 
 
@@ -50,7 +50,7 @@ def pages() -> list[Page]:
         page(1, "Which animal group does the bat belong to?", "The bat is a mammal."),
         Page(**{**_fields(cut), "cut": cut.text.index("boiled") + len("boiled")}),
         Page(3, "row 4", {"question": "And?", "answer": ""}, left="empty answer"),
-        page(4, "What colour is tar?", "The colour of tar is black.", held_out=True),
+        page(4, "What colour is tar?", "The colour of tar is black.", use="held out"),
         page(5, "What is the currency of Brazil?", "The real."),
     ]
 
@@ -61,7 +61,7 @@ def _fields(of: Page) -> dict[str, Any]:
 
 def report(**other: Any) -> dict[str, Any]:
     """What the engine would have written of `pages`."""
-    none = {"count": 0, "rows": []}
+    none = {"count": 0, "rows": [], "numbers": []}
     counts = [0] * 30 + [1, 4, 9, 16, 22, 25, 27, 24, 20, 17, 14, 11, 9, 8, 6, 5, 5, 4, 3, 3]
     counts += [2, 2, 1, 2, 1, 1, 0, 1, 1, 0, 1, 1, 0, 0, 1, 0, 0, 0, 1, 0, 1]
     return {
@@ -85,9 +85,9 @@ def report(**other: Any) -> dict[str, Any]:
         "lost_share": 0.11,
         "trained_share": 0.35,
         "padding_share": 0.12,
-        "duplicates": {"count": 1, "rows": ["row 5"]},
-        "overlap": {"count": 1, "rows": ["row 5"]},
-        "special_tokens": {"<|im_end|>": {"count": 1, "rows": ["row 2"]}},
+        "duplicates": {"count": 1, "rows": ["row 5"], "numbers": [4]},
+        "overlap": {"count": 1, "rows": ["row 5"], "numbers": [4]},
+        "special_tokens": {"<|im_end|>": {"count": 1, "rows": ["row 2"], "numbers": [1]}},
         "damaged": none,
         "unended": none,
         "warnings": [

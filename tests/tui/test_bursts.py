@@ -142,6 +142,19 @@ def test_names_of_files_never_reach_the_terminal_raw(make_run: Maker) -> None:
             assert b"\x1b]0;" not in terminal.raw, (keys, terminal.text)
 
 
+def test_a_key_right_after_enter_is_not_typed_into_the_field() -> None:
+    with Terminal(APP) as terminal:
+        terminal.wait_for("demo")
+        terminal.press("\r")
+        terminal.wait_for("name_or_path")
+        terminal.press("3\r")  # the data table's first line, source
+        terminal.wait_for("accept")
+        terminal.press("x\rj")
+        terminal.wait_for("▸weights")
+        assert "demox" in terminal.text
+        assert "demoxj" not in terminal.text
+
+
 _BROKEN = """
 from textual.binding import Binding
 from lora_tui.tui.app import LoraTuiApp

@@ -300,7 +300,7 @@ async def test_odd_rows_found_at_the_end_move_nobody(reports: Any) -> None:
 
 
 async def test_no_odd_row_is_told(reports: Any) -> None:
-    none: dict[str, Any] = {"count": 0, "rows": []}
+    none: dict[str, Any] = {"count": 0, "rows": [], "numbers": []}
     reports(
         written(
             pages()[:2], dropped={}, truncated=0, duplicates=none, overlap=none, special_tokens={}

@@ -11,7 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
 
-from lora_tui.core.preset_files import changed
+from lora_tui.core.preset_files import Entry, changed
+from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
 from lora_tui.tui import check_words
 from lora_tui.tui.check_watching import CheckWatch, Frame
@@ -47,8 +48,10 @@ class CheckScreen(LookingScreen):
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, CheckScreen.Arrived) and message.cancelled is self.cancelled
 
-    _cancelled = threading.Event()
-    frame = Frame()
+    def __init__(self, entry: Entry, preset: Preset, *, is_draft: bool = False) -> None:
+        super().__init__(entry, preset, is_draft=is_draft)
+        self._cancelled = threading.Event()
+        self.frame = Frame()
 
     def compose(self) -> ComposeResult:
         yield TitleBar()

@@ -28,12 +28,17 @@ class _Typing(Input):
     """The input that stands in the line while it is edited."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "accept", tooltip="Keep what is typed"),
+        Binding("enter", "accept", "accept", tooltip="Keep what is typed"),
         Binding("escape", "give_up", "undo", tooltip="Leave the value as it was"),
         Binding("tab,down", "submit_and_go(1)", "next", show=False),
         Binding("shift+tab,up", "submit_and_go(-1)", "previous", show=False),
         Binding("ctrl+s", "screen.save", "save"),
     ]
+
+    def action_accept(self) -> None:
+        """At once, not by Input's message: the next key of a burst is for the form."""
+        assert isinstance(self.parent, SettingField)
+        self.parent.stop_typing()
 
     def action_give_up(self) -> None:
         assert isinstance(self.parent, SettingField)
@@ -185,11 +190,6 @@ class SettingField(Widget, can_focus=True):
         event.stop()
         if one_line(event.value) != one_line(self.text):
             self.post_message(self.Typed(self.item, event.value))
-
-    @on(Input.Submitted)
-    def _accept(self, event: Input.Submitted) -> None:
-        event.stop()
-        self.stop_typing()
 
     def stop_typing(self, *, undo: bool = False) -> None:
         """Take the input away; what was typed has been told already."""
