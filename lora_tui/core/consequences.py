@@ -96,7 +96,7 @@ def time_facts(preset: Preset, found: Measured | None, rows: Report | None) -> F
     """How long a run takes, by a step that was measured; said so where none was."""
     if found is None or found.seconds_per_step is None:
         return [("time", "unknown until checked")]
-    step = [("a step", f"{found.seconds_per_step:.3g} s in {found.source}")]
+    step = [("a step", f"{found.seconds_per_step:.3g} s by {found.source}")]
     if preset.training.max_steps < 0 and not rows:
         return step
     steps = planned_steps(preset, rows["train_rows"] if rows else 0)

@@ -31,7 +31,7 @@ class Measured:
     def source(self) -> str:
         """What measured it, in words."""
         kind = str(runs.read_info(self.run).get("kind"))
-        return {"check": "the check", "data": "the data report"}.get(kind, self.run.id)
+        return {"check": "the check", "data": "the data report"}.get(kind, "a run")
 
 
 def collect() -> list[Measured]:

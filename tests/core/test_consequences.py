@@ -117,7 +117,7 @@ def test_time_comes_from_a_step_that_was_measured() -> None:
     found = Measured(preset, run, seconds_per_step=3.0)
     assert time_facts(preset, found, None) == [
         ("time", "05:00"),
-        ("a step", "3 s in the check"),
+        ("a step", "3 s by the check"),
     ]
     epochs = changed(preset, {"training.max_steps": -1, "training.num_train_epochs": 2.0})
     assert [name for name, _ in time_facts(epochs, found, None)] == ["a step"]

@@ -66,6 +66,10 @@ def report(**other: Any) -> dict[str, Any]:
     counts += [2, 2, 1, 2, 1, 1, 0, 1, 1, 0, 1, 1, 0, 0, 1, 0, 0, 0, 1, 0, 1]
     return {
         "source": "chats.jsonl",
+        "sources": [{"name": "chats.jsonl", "rows": 6, "weight": 1.0}],
+        "unused_rows": 0,
+        "dropped_rows": {"empty answer": ["row 4"]},
+        "broken": [],
         "format": "question_answer",
         "formats": {"question_answer": 5},
         "columns": {"prompt": "question", "completion": "answer"},
@@ -93,7 +97,7 @@ def report(**other: Any) -> dict[str, Any]:
         "warnings": [
             "20.0 % of the rows are longer than 64 tokens and cut off: 11.0 % of the trained tokens"
             " are lost, and these answers have no end.",
-            "1 of 6 rows left out: empty answer.",
+            "1 of 6 rows left out: empty answer (row 4).",
         ],
         "remedies": [
             {"text": "raise max_seq_length to 71 (p99)", "changes": {"model.max_seq_length": 71}},

@@ -40,6 +40,8 @@ class DataScreen(LookingScreen):
         through the model's template, cut where a run cuts it, with the tokens marked that count.
         Changes are to the preset, and saved only when you say so."""
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("m", "map", "map", tooltip="Say which column is what"),
+        Binding("c", "check", "check", tooltip="Would a run of it work"),
         Binding("n,right", "row('by', 1)", "row", key_display="n/p", tooltip="The next row"),
         Binding("p,left", "row('by', -1)", "row before", show=False, tooltip="The row before"),
         Binding("o", "row('odd', 1)", "odd", tooltip="The next row that is left out, cut or odd"),
@@ -58,8 +60,6 @@ class DataScreen(LookingScreen):
             )
             for at in range(1, 10)
         ),
-        Binding("m", "map", "map", tooltip="Say which column is what"),
-        Binding("c", "check", "check", tooltip="Would a run of it work"),
     ]
 
     frame: var[Frame] = var(Frame())

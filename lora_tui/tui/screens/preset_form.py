@@ -141,7 +141,8 @@ class PresetForm(Screen[None], Reporting):
         if field.problem:
             facts.insert(0, f"{field.problem}.")
         if item.range:
-            facts.append(f"{item.range[0].upper()}{item.range[1:]}.")
+            words = item.range if item.limits.choices else item.range.capitalize()
+            facts.append(f"{words}.")
         if field.changed:
             facts.append(f"Saved: {self._was.text(item) or 'empty'}.")
         facts.append(f"Default: {in_words(item.default) or 'empty'}.")
