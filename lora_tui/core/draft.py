@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from lora_tui.core import presets
+from lora_tui.core import preset_check, presets
 from lora_tui.core.presets import Preset
 from lora_tui.core.settings import Knob, Problem, SettingsError, in_words, parse
 
@@ -65,7 +65,7 @@ class Draft:
     def problems(self) -> list[Problem]:
         """Everything wrong with it: texts that do not fit, and values that do not go together."""
         typed_wrong = [Problem(key, wrong.message) for key, wrong in self.wrong.items()]
-        return typed_wrong + presets.check(self.document)
+        return typed_wrong + preset_check.check(self.document)
 
     @property
     def preset(self) -> Preset:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import tomli_w
 
-from lora_tui.core import locations, presets
+from lora_tui.core import locations, preset_check, presets
 from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.files import private_folder, slug, write_atomically
 from lora_tui.core.locations import local_path
@@ -73,7 +73,7 @@ def load(path: Path) -> Preset:
 
 def checked(document: dict[str, Any], where: str) -> Preset:
     """The preset of a document, or a SettingsError with all its problems."""
-    if problems := presets.check(document):
+    if problems := preset_check.check(document):
         raise SettingsError(where, problems)
     return presets.from_document(document)
 

@@ -5,8 +5,9 @@ from typing import Any
 
 from textual.app import App
 
+from lora_tui.core.preset_check import ROLES
 from lora_tui.core.preset_files import changed
-from lora_tui.core.presets import ROLES, Preset
+from lora_tui.core.presets import Preset
 from lora_tui.core.text import one_line
 from lora_tui.tui.columns import arrow, cut
 from lora_tui.tui.screens.ask import Ask, Question
