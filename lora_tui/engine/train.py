@@ -108,7 +108,6 @@ def _refuse_other_data(job: Job, rows: data.Data) -> None:
 
 def _tell_about(job: TorchJob, loaded: Any, rows: data.Data) -> None:
     """The `model` event, and what is odd about model or data."""
-
     preset = job.preset
     job.emit(
         "model",

@@ -98,7 +98,8 @@ def test_long_rows_can_be_given_room_or_left_out() -> None:
 
 
 def test_a_few_long_rows_are_given_room_for_the_longest() -> None:
-    few = {**LONG, "tokens": {**LONG["tokens"], "p99": 500}}  # type: ignore[dict-item]
+    tokens = {"p50": 400, "p90": 450, "p99": 500, "max": 900, "total": 1}
+    few = {**LONG, "tokens": tokens}
     assert remedies(few)[0] == {"model.max_seq_length": 900}
 
 

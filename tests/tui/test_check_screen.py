@@ -18,6 +18,7 @@ from lora_tui.tui.screens.check import CheckScreen
 from lora_tui.tui.screens.home import HomeScreen
 from lora_tui.tui.screens.log import LogScreen
 from lora_tui.tui.screens.preset_form import PresetForm
+from lora_tui.tui.widgets.painting import Painting
 from lora_tui.tui.widgets.paper import Paper
 
 GREEN = tuple(Item(name, "green", f"{name} is fine") for name in check_words.ORDER)
@@ -59,7 +60,7 @@ def text(screen: CheckScreen) -> str:
 
 
 def verdict(screen: CheckScreen) -> str:
-    return screen.query_one("#verdict").plain()  # type: ignore[attr-defined]
+    return screen.query_one("#verdict", Painting).plain()
 
 
 def keys(screen: CheckScreen) -> set[str]:

@@ -96,7 +96,7 @@ class CheckScreen(LookingScreen):
         """Show a frame, or keep it while another screen covers this one."""
         if event.cancelled is self._cancelled:
             self.frame = event.frame
-            if self.is_active:
+            if self.is_seen:
                 self.lay_out()
 
     def on_screen_resume(self) -> None:

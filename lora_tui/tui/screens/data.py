@@ -120,7 +120,7 @@ class DataScreen(LookingScreen):
         """Show a frame, or keep it while another screen covers this one."""
         if event.wishes is self._wishes:
             self._latest = event.frame
-            if self.is_active:
+            if self.is_seen:
                 self._show_latest()
 
     def on_screen_resume(self) -> None:

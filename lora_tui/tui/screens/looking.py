@@ -59,6 +59,11 @@ class LookingScreen(Reporting, Screen[Edited | None]):
         """What would be lost by leaving now, in words."""
         return preset_flows.few([key for key, _, _ in self.changes])
 
+    @property
+    def is_seen(self) -> bool:
+        """Whether it is on top, or behind a dialogue: then it goes on too."""
+        return self.is_active or self.app.screen.is_modal
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what can be done now."""
         if action == "undo":
