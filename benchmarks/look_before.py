@@ -58,28 +58,22 @@ def reporting(folder: Path, source: Path, count: int, repeats: int) -> list[Line
     whole: list[float] = []
     memory: list[float] = []
     first: list[float] = []
-    answers: list[float] = []
-    shown: list[float] = []
     for _ in range(repeats):
         with home() as env:
             seconds, found = told(["data", "demo", "--set", f"data.source={rows}", "--json"], env)
             whole.append(seconds)
             memory.append(found["peak_memory_bytes"] / 1e6)
         with home() as env:
-            look(env, rows, first, answers, shown)
+            look(env, rows, first)
     return [
         Line(f"report on {count:,} rows, all of it", whole, "s", "30"),
         Line("… most memory", memory, "MB", "600"),
         Line("screen: first page", first, "s", "2"),
-        Line("… a key answered while it reads", answers, "ms"),
-        Line("… all figures", shown, "s"),
     ]
 
 
-def look(
-    env: dict[str, str], rows: Path, first: list[float], answers: list[float], shown: list[float]
-) -> None:
-    """Open the Data screen on the rows, and type while they are read."""
+def look(env: dict[str, str], rows: Path, first: list[float]) -> None:
+    """Open the Data screen on the rows, until the first of them stand there."""
     preset = preset_files.with_settings(preset_files.find("demo"), [f"data.source={rows}"])
     path = Path(env["LORA_TUI_HOME"]) / "presets" / "many-rows.toml"
     path.parent.mkdir(parents=True)
@@ -91,18 +85,6 @@ def look(
         app.pump(1.0)
         began = app.press("d")
         first.append(app.wait_for(word) - began)
-        while "p50" not in app.text and time.monotonic() - began < 300:
-            for key in "\t\t":
-                answers.append(1000 * answered(app, key))
-                app.pump(0.5)
-        shown.append(time.monotonic() - began)
-
-
-def answered(app: Terminal, key: str) -> float:
-    """Seconds until something on the screen changes after a key."""
-    before, began = app.text, app.press(key)
-    app.pump(5.0, until=lambda: app.text != before)
-    return time.monotonic() - began
 
 
 def checking(folder: Path, source: Path, repeats: int) -> list[Line]:

@@ -1,5 +1,6 @@
 """The data report: every row read as a run would read it, counted, and kept to page through."""
 
+import gc
 import json
 import time
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ def work(begun: Job) -> None:
     first = islice(first_rows(preset.data), _FIRST)
     begun.emit("rows", rows=[pages.shortened(row) for row in first])
     tokenizer = models.load_tokenizer(preset)
+    gc.freeze()  # the libraries' objects stay: the collector need not look through them again
     source = open_source(preset.data)
     report = read_all(begun, source, tokenizer)
     report["seconds"] = round(time.monotonic() - began, 2)
