@@ -169,7 +169,7 @@ def opening_a_long_run(steps: int, repeats: int) -> list[Line]:
                         break
                     pressed = app.press("l")
                     wanted = f"─ {curves[number % 4]} – "
-                    answered = app.pump(10.0, lambda w=wanted: w in app.text)  # type: ignore[misc]
+                    answered = app.pump(10.0, lambda w=wanted: w in app.text)  # type: ignore[misc]  # bound at once
                     if answered:
                         answers.append(1000 * (time.perf_counter() - pressed))
                     app.pump(0.15)

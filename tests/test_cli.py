@@ -29,7 +29,7 @@ def cli() -> Cli:
             text=True,
             stdin=subprocess.DEVNULL,
             timeout=300,
-            **kwargs,  # type: ignore[call-overload]
+            **kwargs,  # type: ignore[call-overload]  # passed on
         )
 
     return run

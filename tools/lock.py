@@ -64,7 +64,7 @@ def resolve(output: Path) -> None:
 def packages_in(lock: str) -> dict[str, str]:
     """Each package's lines (pin, hashes, who asked for it) by its name."""
     entries = re.split(r"^(?=[a-z0-9])", lock, flags=re.MULTILINE)
-    return {re.match(r"[a-z0-9-]+", entry)[0]: entry for entry in entries if entry.strip()}  # type: ignore[index]
+    return {re.match(r"[a-z0-9-]+", entry)[0]: entry for entry in entries if entry.strip()}  # type: ignore[index]  # each entry has a name
 
 
 def asked_for_by(entry: str) -> set[str]:

@@ -31,7 +31,7 @@ def import_backend(platform: Platform) -> None:
     """Import the libraries in the order they need: Unsloth patches the others as they load."""
     if platform.backend == "unsloth":
         try:
-            import unsloth  # noqa: F401
+            import unsloth  # noqa: F401 - for what it patches
         except ImportError as error:
             raise LoraTuiError(
                 f"Unsloth is installed but cannot be imported: {error}.",

@@ -36,7 +36,7 @@ class Looks:
         found: T | None
         try:
             item, found = look()
-        except Exception as error:
+        except Exception as error:  # whatever a library raises is what is looked for
             print(failures.without_tokens(traceback.format_exc()), file=sys.stderr, flush=True)
             summary, hint = map(failures.without_tokens, failures.explain(error))
             item, found = Item(name, "red", summary, hint), None

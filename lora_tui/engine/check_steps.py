@@ -95,7 +95,7 @@ def largest(current: TorchJob, tried: tuple[Trials, Trial]) -> tuple[Item, Mappi
             break
         try:
             taken[size] = trials.take(size)
-        except Exception as error:
+        except Exception as error:  # out of memory has many names
             why = f"{size}: {failures.explain(error)[0]}"
             break
     best = max(taken)

@@ -33,7 +33,7 @@ def naming(what: str) -> Iterator[None]:
         yield
     except LoraTuiError:
         raise
-    except Exception as error:
+    except Exception as error:  # each library has its own; `explain` tells them apart
         summary, hint = explain(error)
         raise LoraTuiError(f"{what}: {summary}", hint) from error
 

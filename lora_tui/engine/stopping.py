@@ -29,7 +29,7 @@ class Stopping:
         # Whoever launched the engine held them back until somebody listens.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+    def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signal gives both
         if self.requested:  # a second request, in the middle of saving: nothing to add
             return
         self.requested = True

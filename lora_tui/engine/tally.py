@@ -85,7 +85,7 @@ class Tally:
         longest_first = sorted(map(re.escape, special), key=len, reverse=True)
         self._special = re.compile("|".join(longest_first)) if special else None
         self.numbers = array("q")
-        # of every row that has tokens, also of those left out as too long
+        # Of every row that has tokens, also of those left out as too long.
         self.lengths = array("i")
         self.kept, self.trained, self.lost = array("i"), array("i"), array("i")
         self.texts, self.prompts = array("q"), array("q")
@@ -188,9 +188,7 @@ def spread(values: Sequence[int]) -> dict[str, int]:
 def histogram(lengths: Sequence[int], cut: int) -> dict[str, Any]:
     """How many rows have which length in tokens: `counts[i]` from `i * width` on, `above` beyond.
 
-    `cut` is the length that rows are cut at.
-
-    It reaches a little beyond p99 and, where that is near, beyond the cut.
+    It reaches a little beyond p99 and, where that is near, beyond `cut`, where rows are cut.
     """
     if not lengths:
         return {"width": 1, "counts": [], "above": 0}

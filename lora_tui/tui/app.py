@@ -117,7 +117,7 @@ class LoraTuiApp(TypeAhead, Reporting):
             self.push_screen(HelpScreen.about(self.screen))
 
     @asks_to_quit
-    async def action_quit(self) -> None:  # type: ignore[override]
+    async def action_quit(self) -> None:  # type: ignore[override]  # a worker, not a coroutine
         """Quit at once when nothing runs; else say first that runs go on."""
         live = await asyncio.to_thread(_live_runs)
         unsaved = [lost for screen in self.screen_stack if (lost := getattr(screen, "unsaved", ""))]

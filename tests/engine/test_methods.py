@@ -74,7 +74,7 @@ def test_full_fine_tuning_leaves_a_model(engines, tokenizer, few_rows, backend):
     ],
     ids=["pissa", "olora-rslora", "dora-all-linear", "orthogonal-bias"],
 )
-def test_every_kind_of_adapter_works_on_the_untouched_base(  # noqa: PLR0917
+def test_every_kind_of_adapter_works_on_the_untouched_base(  # noqa: PLR0917 - fixtures
     engines, tokenizer, few_rows, backend, settings, rank
 ):
     ended = engines.train(

@@ -36,7 +36,7 @@ def run(
     points: Points = (), evals: Points = (), *, most: int | None = 500, **more: object
 ) -> Snapshot:
     last = int(points[-1][0]) if points else 0
-    return Snapshot(step=last, max_steps=most, curves={"loss": points}, evals=evals, **more)  # type: ignore[arg-type]
+    return Snapshot(step=last, max_steps=most, curves={"loss": points}, evals=evals, **more)  # type: ignore[arg-type]  # passed on
 
 
 def test_the_curve_falls_from_the_upper_left_and_ends_where_the_run_is() -> None:

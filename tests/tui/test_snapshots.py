@@ -47,7 +47,7 @@ def keys(*pressed: str) -> Prepare:
             await pilot.press(key)
             await settled(pilot)
         for field in pilot.app.screen.query("Input"):
-            field.cursor_blink = False  # type: ignore[attr-defined]
+            field.cursor_blink = False  # type: ignore[attr-defined]  # an Input
         await pilot.pause()
 
     return prepare

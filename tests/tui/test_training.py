@@ -370,7 +370,7 @@ async def test_the_curve_and_its_scale_are_chosen_by_keys(screen_of: Callable[..
             ("loss", "loss"),
         ):
             await pilot.press("l")
-            await drawn(pilot, lambda frame, curve=curve: frame.options.curve == curve)  # type: ignore[misc]
+            await drawn(pilot, lambda frame, curve=curve: frame.options.curve == curve)  # type: ignore[misc]  # bound at once
             assert shown(pilot).splitlines()[1].startswith(f"┌─ {title} ─")
         await pilot.press("z")
         await drawn(pilot, lambda frame: frame.options.log)

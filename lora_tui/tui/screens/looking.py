@@ -44,7 +44,7 @@ class LookingScreen(Reporting, Screen[Edited | None]):
 
     def action_look(self) -> None:
         """Look at the preset as it is now."""
-        raise NotImplementedError
+        raise NotImplementedError  # each screen looks at something else
 
     def lay_out(self) -> None:
         """Show the same with other words: the preset was saved."""
