@@ -5,12 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from lora_tui.core import locations, runs
+from lora_tui.jobs import stop
 from tools.terminal import wait_until
 
 Finished = subprocess.CompletedProcess[str]
@@ -126,7 +127,9 @@ def test_a_red_check_has_status_1_and_a_remedy(cli: Cli) -> None:
     assert "name a local folder" in said.stdout
 
 
-def test_ctrl_c_ends_the_job_too(rows: Path) -> None:
+@pytest.fixture
+def checking(rows: Path) -> Iterator[tuple[subprocess.Popen[str], runs.Run]]:
+    """A check that is under way, and its job."""
     arguments = ("check", "demo", "--set", f"data.source={rows}")
     waiting = subprocess.Popen(
         command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
@@ -135,7 +138,28 @@ def test_ctrl_c_ends_the_job_too(rows: Path) -> None:
     wait_until(lambda: bool(runs.list_runs(reports)), 30, "the job's folder")
     (job,) = runs.list_runs(reports)
     wait_until(lambda: runs.is_alive(job), 30, "the job's start")
-    os.kill(waiting.pid, signal.SIGINT)
+    yield waiting, job
     waiting.communicate(timeout=30)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_whatever_ends_the_verb_ends_its_job(
+    checking: tuple[subprocess.Popen[str], runs.Run], number: signal.Signals
+) -> None:
+    waiting, job = checking
+    wait_until(lambda: '"looking"' in job.events.read_text("utf-8"), 30, "the first look")
+    os.kill(waiting.pid, number)
     wait_until(lambda: not runs.is_alive(job), 30, "the job's end")
-    assert waiting.returncode != 0
+    assert waiting.wait(timeout=30) != 0
+
+
+def test_a_check_whose_engine_is_killed_says_so(
+    checking: tuple[subprocess.Popen[str], runs.Run],
+) -> None:
+    waiting, job = checking
+    wait_until(lambda: '"looking"' in job.events.read_text("utf-8"), 30, "the first look")
+    stop.kill(job)
+    said, _ = waiting.communicate(timeout=30)
+    assert waiting.returncode == 1
+    assert said.startswith("red     preset")
+    assert "Check again." in said
