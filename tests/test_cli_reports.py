@@ -151,6 +151,7 @@ def test_whatever_ends_the_verb_ends_its_job(
     os.kill(waiting.pid, number)
     wait_until(lambda: not runs.is_alive(job), 30, "the job's end")
     assert waiting.wait(timeout=30) != 0
+    assert '"finished"' not in job.events.read_text("utf-8")  # it did not just come to its end
 
 
 def test_a_check_whose_engine_is_killed_says_so(
