@@ -127,9 +127,14 @@ def test_a_red_check_has_status_1_and_a_remedy(cli: Cli) -> None:
     assert "name a local folder" in said.stdout
 
 
+def has_looked(job: runs.Run) -> bool:
+    return job.events.exists() and '"looking"' in job.events.read_text("utf-8")
+
+
 @pytest.fixture
 def checking(rows: Path) -> Iterator[tuple[subprocess.Popen[str], runs.Run]]:
     """A check that is under way, and its job."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     arguments = ("check", "demo", "--set", f"data.source={rows}")
     waiting = subprocess.Popen(
         command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
@@ -147,7 +152,7 @@ def test_whatever_ends_the_verb_ends_its_job(
     checking: tuple[subprocess.Popen[str], runs.Run], number: signal.Signals
 ) -> None:
     waiting, job = checking
-    wait_until(lambda: '"looking"' in job.events.read_text("utf-8"), 30, "the first look")
+    wait_until(lambda: has_looked(job), 30, "the first look")
     os.kill(waiting.pid, number)
     wait_until(lambda: not runs.is_alive(job), 30, "the job's end")
     assert waiting.wait(timeout=30) != 0
@@ -158,7 +163,7 @@ def test_a_check_whose_engine_is_killed_says_so(
     checking: tuple[subprocess.Popen[str], runs.Run],
 ) -> None:
     waiting, job = checking
-    wait_until(lambda: '"looking"' in job.events.read_text("utf-8"), 30, "the first look")
+    wait_until(lambda: has_looked(job), 30, "the first look")
     stop.kill(job)
     said, _ = waiting.communicate(timeout=30)
     assert waiting.returncode == 1
