@@ -8,7 +8,7 @@ import threading
 
 import click
 
-from lora_tui import cli_reports
+from lora_tui import cli_compare, cli_reports
 from lora_tui.console import (
     DONE,
     FAILED,
@@ -255,5 +255,5 @@ def doctor(as_json: bool) -> None:
     sys.exit(DONE if is_ok(items) else FAILED)
 
 
-for verb in cli_reports.VERBS:
+for verb in (*cli_reports.VERBS, *cli_compare.VERBS):
     main.add_command(verb)

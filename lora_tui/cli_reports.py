@@ -38,7 +38,7 @@ def data(preset: str, settings: tuple[str, ...], as_json: bool) -> None:
     Exit status 1 when no row can be trained on.
     """
     run = _start(chosen_preset(preset, settings), "data")
-    for _ in _followed(run):
+    for _ in followed(run):
         pass
     report = _report(run)
     if as_json:
@@ -67,7 +67,7 @@ def check(preset: str, settings: tuple[str, ...], as_json: bool, **options: bool
     """
     run = _start(chosen_preset(preset, settings), "check", options)
     told = checks.Told()
-    with closing(_followed(run)) as batches:
+    with closing(followed(run)) as batches:
         for batch in batches:
             items = told.fold(batch)
             if not as_json:
@@ -86,7 +86,7 @@ def _start(preset: Preset, kind: str, options: Mapping[str, Any] | None = None) 
     return launch.start(preset, name=preset.name, kind=kind, options=options)
 
 
-def _followed(run: Run) -> Generator[list[Event]]:
+def followed(run: Run) -> Generator[list[Event]]:
     """The job's events until it ends; whatever ends this program ends the job too."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))

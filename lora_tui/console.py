@@ -48,7 +48,8 @@ as_json = click.option("--json", "as_json", is_flag=True, help="One JSON documen
 detached = click.option("--detach", is_flag=True, help="Return at once; the run goes on.")
 
 
-def _run_ids(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+def run_ids(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """The runs that a shell completes to."""
     found = runs.list_runs()
     names = [str(runs.read_info(run).get("name")) for run in found] if incomplete else []
     words = ["last", *(run.id for run in found), *names]
@@ -63,7 +64,7 @@ def preset_names(_: click.Context, __: click.Parameter, incomplete: str) -> list
 
 def run_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     """RUN: an id, a unique prefix, a name, or `last`."""
-    return click.argument("run", metavar="RUN", shell_complete=_run_ids)(command)
+    return click.argument("run", metavar="RUN", shell_complete=run_ids)(command)
 
 
 def say_item(item: Item) -> None:

@@ -27,6 +27,11 @@ def reports_folder() -> Path:
     return home() / "reports"
 
 
+def comparisons_folder() -> Path:
+    """Comparisons, one folder each: kept until they are deleted."""
+    return home() / "comparisons"
+
+
 def user_presets_folder() -> Path:
     """The user's own presets."""
     return home() / "presets"

@@ -103,7 +103,8 @@ def create(
     """
     name = name or free_name(preset.name or "run")
     created = time.time()
-    folder = locations.runs_folder() if kind == "train" else locations.reports_folder()
+    folders = {"train": locations.runs_folder, "compare": locations.comparisons_folder}
+    folder = folders.get(kind, locations.reports_folder)()
     try:
         run = _claim(
             folder, f"{time.strftime('%Y%m%d-%H%M', time.localtime(created))}-{slug(name)}"
@@ -176,13 +177,15 @@ def _minute(id_: str) -> str:
     return id_[: len("20261123-1412")]
 
 
-def find(reference: str) -> Run:
+def find(reference: str, folder: Path | None = None) -> Run:
     """The run a command line names: an id, a unique prefix of one, a unique name, or `last`.
+
+    `folder` is where to look, if not among the runs.
 
     Raises:
         BadInput: there is none, or several fit: the wrong one might be deleted.
     """
-    found = list_runs()
+    found = list_runs(folder)
     if reference == "last" and found:
         return found[0]
     if exact := [run for run in found if run.id == reference]:
@@ -194,6 +197,10 @@ def find(reference: str) -> Run:
     if fitting:
         ids = ", ".join(run.id for run in fitting[:5])
         raise BadInput(f'"{reference}" fits {len(fitting)} runs: {ids}.', "Type more of the id.")
+    if folder is not None:
+        raise BadInput(
+            f'There is no "{reference}" in {folder}.', "Type the name of a folder there."
+        )
     raise BadInput(f'There is no run "{reference}".', "`lora-tui runs` lists them.")
 
 

@@ -81,7 +81,7 @@ def share(value: float | None) -> str:
     if value is None:
         return "-"
     percent = 100 * value
-    return f"{percent:.1f} %" if percent >= 1 or percent == 0 else f"{percent:.2g} %"
+    return f"{percent:.1f} %" if abs(percent) >= 1 or percent == 0 else f"{percent:.2g} %"
 
 
 def duration(seconds: float | None) -> str:

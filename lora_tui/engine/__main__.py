@@ -5,25 +5,31 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-VERBS = ("train", "resume", "data", "check")
+VERBS = {
+    "train": "train",
+    "resume": "train",
+    "data": "data_report",
+    "check": "check",
+    "compare": "compare",
+    "chat": "chat",
+}
+"""Each verb's module."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Do one verb in one directory.
 
     `train` begins at step 0, `resume` at the last complete checkpoint; `data` reports on the rows,
-    `check` on everything else.
+    `check` on everything else; `compare` measures several results; `chat` answers what it is asked
+    on its standard input.
     """
     if len(arguments) != 2 or arguments[0] not in VERBS:
         print(f"usage: python -m lora_tui.engine {{{'|'.join(VERBS)}}} DIRECTORY", file=sys.stderr)
         return 2
     verb, folder = arguments
-    if verb in {"data", "check"}:
-        name = {"data": "data_report", "check": "check"}[verb]
-        return int(import_module(f"lora_tui.engine.{name}").main(Path(folder)))
-    from lora_tui.engine import train
-
-    return train.main(Path(folder), resume=verb == "resume")
+    module = import_module(f"lora_tui.engine.{VERBS[verb]}")
+    options = {"resume": verb == "resume"} if VERBS[verb] == "train" else {}
+    return int(module.main(Path(folder), **options))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from lora_tui.core.consequences import planned_steps
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.presets import Preset
 from lora_tui.core.scoring import Task, load_task
-from lora_tui.engine.formats import Row, Shapes
+from lora_tui.engine.formats import Message, Row, Shapes
 from lora_tui.engine.masking import Example
 from lora_tui.engine.reading import Left, Reader
 from lora_tui.engine.sources import Source, open_source
@@ -62,18 +62,18 @@ def prepare(preset: Preset, tokenizer: Any) -> Data:
     template = ChatTemplate(tokenizer)
     reader = Reader(preset, shapes, template)
     train_rows, held_out_rows = split(source, preset)
-    held_out = _read(reader, held_out_rows, None)
-    train = _read(reader, train_rows, rows_needed(preset))
+    held_out = read_part(reader, held_out_rows, None)
+    train = read_part(reader, train_rows, rows_needed(preset))
     train.dropped.update(source.broken)
     if not train.examples:
         raise _nothing_left(source, train)
     steps = planned_steps(preset, len(train.examples))
-    task = _task(source)
+    task = task_of(source)
     report = _report(source, shapes, train, held_out, steps)
     return Data(train, held_out, shapes, template, task, steps, report)
 
 
-def _read(reader: Reader, rows: Sequence[Row], needed: int | None) -> Part:
+def read_part(reader: Reader, rows: Sequence[Row], needed: int | None) -> Part:
     """Examples from `rows`, in order, until `needed` are found."""
     part = Part(rows)
     for item in reader.read(enumerate(rows)):
@@ -141,7 +141,7 @@ def held_out_share(preset: Preset, total: int) -> int:
     return min(whole, of_seen, MOST_HELD_OUT)
 
 
-def _task(source: Source) -> Task | None:
+def task_of(source: Source) -> Task | None:
     """What the answers are scored by, where the folder says so.
 
     Raises:
@@ -193,15 +193,20 @@ def rows_needed(preset: Preset) -> int | None:
 
 def prompt_of(data: Data, row: Row) -> tuple[str, list[int]] | None:
     """A row's question as a person reads it, and as token ids that end where the answer begins."""
-    content = data.shapes.read(row)
-    if isinstance(content, str):
-        return None
-    messages = data.template.fitted(content)[:-1]
-    if not messages:  # it opens with an answer: there is nothing to ask
-        return None
-    text = data.template.render(messages, prompt=True)
-    ids = data.template.tokenizer(text, add_special_tokens=False)["input_ids"]
-    return messages[-1]["content"], list(ids)
+    messages = question_of(data.shapes, data.template, row)
+    return (messages[-1]["content"], prompt_ids(data.template, messages)) if messages else None
+
+
+def question_of(shapes: Shapes, template: ChatTemplate, row: Row) -> list[Message] | None:
+    """A row's conversation up to its last answer; None where nothing is asked."""
+    content = shapes.read(row)
+    return None if isinstance(content, str) else template.fitted(content)[:-1] or None
+
+
+def prompt_ids(template: ChatTemplate, messages: Sequence[Message]) -> list[int]:
+    """A conversation as token ids that end where the answer begins."""
+    text = template.render(messages, prompt=True)
+    return list(template.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def _nothing_left(source: Source, train: Part) -> LoraTuiError:

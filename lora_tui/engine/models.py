@@ -122,6 +122,22 @@ def load(preset: Preset, platform: Platform) -> Loaded:
     )
 
 
+def load_base(preset: Preset, platform: Platform) -> Any:
+    """The base to answer and be measured with, on its device.
+
+    On a CPU in float32, so that figures are exact; on a GPU in the preset's arithmetic.
+
+    Raises:
+        LoraTuiError: it is not there, or its files are broken.
+    """
+    import torch
+
+    dtype = getattr(torch, compute_dtype(preset, platform)) if platform.on_gpu else torch.float32
+    with failures.naming(preset.model.name_or_path):
+        base = _load_by_transformers(preset, platform, reference_of(preset), dtype)
+    return base if preset.model.load_in_4bit else base.to(platform.device)
+
+
 def _load_by_unsloth(preset: Preset, platform: Platform, reference: str, dtype: Any) -> Any:
     from unsloth import FastLanguageModel
 

@@ -1,0 +1,156 @@
+"""What is compared and talked to: results of runs, and adapters made elsewhere."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from lora_tui.core import locations, runs
+from lora_tui.core.errors import BadInput, LoraTuiError
+from lora_tui.core.parameters import model_folder
+from lora_tui.core.preset_files import load
+from lora_tui.core.runs import Run
+
+BASE = "base"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An adapter (`lora`), a whole model (`full`), or a base itself (`base`).
+
+    `path` is the folder of its weights, or a Hub id; `base` what its base is called: a Hub id, an
+    absolute folder, or `demo`. `run` is the run's folder, empty for what was made elsewhere.
+    """
+
+    id: str
+    name: str
+    method: str
+    path: str
+    base: str
+    revision: str = ""
+    run: str = ""
+
+    def document(self) -> dict[str, str]:
+        """As it is handed to an engine."""
+        return asdict(self)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """The member that `document()` wrote."""
+        return cls(**{name: str(document[name]) for name in cls.__slots__})
+
+
+def of_run(run: Run) -> Member:
+    """What a run left.
+
+    Raises:
+        LoraTuiError: it left nothing yet, or its preset cannot be read.
+    """
+    preset = load(run.preset)
+    full = preset.lora.method == "full"
+    path = run.model if full else run.adapter
+    if not path.is_dir():
+        steps = runs.checkpoint_steps(run)
+        hint = "It is saved when the run stops or finishes."
+        if steps:
+            hint += f" Its checkpoint at step {steps[-1]} is a folder that can be named instead."
+        raise LoraTuiError(f"{run.id} has saved no {path.name} yet.", hint)
+    return Member(
+        id=run.id,
+        name=str(runs.read_info(run).get("name") or run.id),
+        method="full" if full else "lora",
+        path=str(path),
+        base=preset.model.name_or_path,
+        revision=preset.model.revision,
+        run=str(run.path),
+    )
+
+
+def of_reference(text: str) -> Member:
+    """What a command line names: a run, a folder with an adapter or a model, or a Hub id of one.
+
+    Raises:
+        LoraTuiError: there is nothing of that name, or it is neither.
+    """
+    folder = locations.local_path(text)
+    if folder is not None and folder.is_dir():
+        return _of_folder(str(folder), folder)
+    try:
+        return of_run(runs.find(text))
+    except BadInput as error:
+        if "/" not in text or not locations.is_hub_id(text):
+            raise
+        cached = model_folder(text)
+        if cached is None:
+            raise LoraTuiError(
+                f"{text} is no run, and no adapter of that name is on this machine.",
+                f"Fetch it first: hf download {text}",
+            ) from error
+        return _of_folder(text, cached)
+
+
+def _of_folder(name: str, folder: Path) -> Member:
+    """An adapter made elsewhere, by its adapter_config.json."""
+    if (folder / "preset.toml").is_file() and (folder / "run.json").is_file():
+        return of_run(Run(folder))
+    config = folder / "adapter_config.json"
+    try:
+        settings = json.loads(config.read_text("utf-8"))
+        base = settings.get("base_model_name_or_path")
+    except FileNotFoundError:
+        raise LoraTuiError(
+            f"{name} holds no adapter: adapter_config.json is missing.",
+            "Name the folder that PEFT's save_pretrained wrote.",
+        ) from None
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise LoraTuiError(
+            f"{config} cannot be read: {error}.", "Copy the adapter here again."
+        ) from error
+    if not isinstance(base, str) or not base:
+        raise LoraTuiError(
+            f"{config} does not say which base it is for.", 'Add "base_model_name_or_path".'
+        )
+    if local := locations.local_path(base):
+        base = str(local)
+    if Path(base) == locations.assets_folder() / "demo-model":
+        base = "demo"
+    return Member(
+        id=name,
+        name=Path(name).name,
+        method="lora",
+        path=str(folder),
+        base=base,
+        revision=str(settings.get("revision") or ""),
+    )
+
+
+def settings_of(member: Member) -> dict[str, Any]:
+    """What an adapter_config.json says of how an adapter was made, as a preset's [lora]."""
+    if member.method != "lora":
+        return {}
+    folder = model_folder(member.path) or Path(member.path)
+    try:
+        settings = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    names = ("r", "lora_alpha", "lora_dropout", "target_modules", "use_rslora", "use_dora", "bias")
+    known = settings if isinstance(settings, dict) else {}
+    return {"lora": {"method": "lora", **{name: known[name] for name in names if name in known}}}
+
+
+def of_base(member: Member, id_: str = BASE) -> Member:
+    """The base of `member` as a member of its own."""
+    return Member(id_, id_, BASE, member.base, member.base, member.revision)
+
+
+def grouped(members: Iterable[Member]) -> list[list[Member]]:
+    """The members by their base, each group led by the base itself: `base`, `base-2` and so on."""
+    groups: dict[tuple[str, str], list[Member]] = {}
+    for member in members:
+        key = (member.base, member.revision)
+        if key not in groups:
+            number = len(groups) + 1
+            groups[key] = [of_base(member, BASE if number == 1 else f"{BASE}-{number}")]
+        groups[key].append(member)
+    return list(groups.values())

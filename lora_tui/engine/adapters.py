@@ -1,0 +1,215 @@
+"""An adapter's files, looked at before PEFT takes them: what it passes over silently is said."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftConfig
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from lora_tui.core.errors import LoraTuiError
+
+_WEIGHTS, _PICKLE = "adapter_model.safetensors", "adapter_model.bin"
+_AGAIN = "Copy the adapter here again, or train it anew."
+_KEEPS_BASE = (True, False, "gaussian", "orthogonal", "eva")
+"""Ways to start an adapter that leave the base's weights as they are (`init_lora_weights`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What a folder holds: PEFT's configuration, the tensors, and what is odd about them."""
+
+    config: Any
+    tensors: Mapping[str, torch.Tensor]
+    warnings: tuple[str, ...]
+
+    @property
+    def alters_base(self) -> bool:
+        """Whether loading it changes the base itself, so that no other adapter may share it.
+
+        Trained biases overwrite the base's, and PiSSA and its like take a part out of the base.
+        """
+        return self.config.bias != "none" or self.config.init_lora_weights not in _KEEPS_BASE
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether PEFT can take it into one batch with others."""
+        return not (self.config.use_dora or self.config.modules_to_save or self.alters_base)
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers were trained."""
+        return sum(tensor.numel() for tensor in self.tensors.values())
+
+    @property
+    def bytes(self) -> int:
+        """What the weights take on disk."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether every update is a product with zero."""
+        halves = {name: tensor for name, tensor in self.tensors.items() if _half(name)}
+        pairs: dict[str, bool] = {}
+        for name, tensor in halves.items():
+            module = _module(name)
+            pairs[module] = pairs.get(module, False) or not bool(tensor.any())
+        others = set(self.tensors) - set(halves)
+        return bool(pairs) and all(pairs.values()) and not others
+
+
+def _half(name: str) -> str:
+    """Which half of an update a tensor is: A or B; empty for something else."""
+    found = re.search(r"\.lora_(?:embedding_)?([AB])(\.|$)", name)
+    return found[1] if found else ""
+
+
+def read(folder: Path) -> Files:
+    """The adapter in `folder`.
+
+    Raises:
+        LoraTuiError: there is none, it is broken, or it holds NaN.
+    """
+    config = _config(folder)
+    tensors, warnings = _tensors(folder)
+    if bad := [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]:
+        raise LoraTuiError(
+            f"{len(bad)} of its {len(tensors)} tensors hold NaN or infinity (first: {bad[0]}).",
+            "Its training diverged: use an earlier checkpoint, or train anew with a lower "
+            "learning rate.",
+        )
+    _check_halves(tensors)
+    _check_rank(config, tensors)
+    return Files(config, tensors, tuple(warnings))
+
+
+def _config(folder: Path) -> Any:
+    if not folder.is_dir():
+        raise LoraTuiError(f"{folder} is gone.", "Was it deleted or moved?")
+    if not (folder / "adapter_config.json").is_file():
+        raise LoraTuiError(f"{folder} holds no adapter_config.json.", _AGAIN)
+    try:
+        config = PeftConfig.from_pretrained(str(folder))
+    except Exception as error:  # PEFT raises whatever its fields raise
+        raise LoraTuiError(
+            f"{folder / 'adapter_config.json'} cannot be read: {error}.", _AGAIN
+        ) from error
+    if getattr(config.peft_type, "value", config.peft_type) != "LORA":
+        raise LoraTuiError(
+            f"It is an adapter of the kind {config.peft_type}, not LoRA.",
+            "Only LoRA adapters can be compared and swapped.",
+        )
+    return config
+
+
+def _tensors(folder: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
+    path = folder / _WEIGHTS
+    try:
+        if path.is_file():
+            return load_file(str(path)), []
+        path = folder / _PICKLE
+        if not path.is_file():
+            raise LoraTuiError(f"{folder} holds no {_WEIGHTS}.", _AGAIN)
+        found = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(found, dict):
+            raise TypeError("it holds no table of tensors")
+        return found, [f"{_PICKLE} is a pickle: read as weights only. Save it as safetensors."]
+    except (OSError, SafetensorError, ValueError, TypeError, RuntimeError, EOFError) as error:
+        raise LoraTuiError(f"{path} cannot be read: {_line(error)}.", _AGAIN) from error
+    except Exception as error:  # pickle's own errors, and what a hostile one raises
+        raise LoraTuiError(
+            f"{path} is a pickle that holds more than weights: it is not loaded.",
+            "Get it as safetensors from whoever made it.",
+        ) from error
+
+
+def _check_halves(tensors: Mapping[str, torch.Tensor]) -> None:
+    """Make sure that each update has both its factors: PEFT makes up a missing one at random.
+
+    Raises:
+        LoraTuiError: some have one only.
+    """
+    sides = ({_module(name) for name in tensors if _half(name) == half} for half in "AB")
+    if odd := sorted(set.symmetric_difference(*sides)):
+        raise LoraTuiError(
+            f"{len(odd)} of its updates lack one of their two factors (first: {odd[0]}): what is "
+            "left of them is noise.",
+            _AGAIN,
+        )
+
+
+def _module(name: str) -> str:
+    """The layer that a LoRA tensor belongs to."""
+    return name.removeprefix("base_model.model.").partition(".lora_")[0]
+
+
+def _check_rank(config: Any, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Make sure that the weights have the rank the configuration says.
+
+    Raises:
+        LoraTuiError: they have another.
+    """
+    if config.rank_pattern:
+        return
+    ranks = {tensor.shape[0] for name, tensor in tensors.items() if _half(name) == "A"}
+    if ranks and ranks != {config.r}:
+        found = " and ".join(map(str, sorted(ranks)))
+        raise LoraTuiError(
+            f"Its weights have rank {found}, but its adapter_config.json says r = {config.r}.",
+            "Configuration and weights are of different adapters: copy both again.",
+        )
+
+
+def explain_misfit(error: Exception) -> LoraTuiError:
+    """What PEFT says when an adapter does not fit the base, in words."""
+    text = str(error)
+    if found := re.search(r"size mismatch for (\S+?): copying a param with shape (.*?) from", text):
+        current = re.search(r"current model is (.*?)\.\s*$", text, re.MULTILINE)
+        module = re.sub(r"^base_model\.model\.|\.lora_[AB].*$", "", found[1])
+        there = f", this base needs {_shape(current[1])}" if current else ""
+        return LoraTuiError(
+            f"It does not fit this base: {module} is made for {_shape(found[2])}{there}.",
+            "It was trained on another model; correct base_model_name_or_path in its "
+            "adapter_config.json.",
+        )
+    if "Target modules" in text or "No modules were targeted" in text:
+        return LoraTuiError(
+            "It does not fit this base: none of its target modules is a layer here.",
+            "It was trained on a model of another architecture; correct "
+            "base_model_name_or_path in its adapter_config.json.",
+        )
+    return LoraTuiError(f"PEFT cannot attach it: {_line(error)}.", "The log has the whole of it.")
+
+
+def _shape(text: str) -> str:
+    return " x ".join(re.findall(r"\d+", text))
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".")
+
+
+def about_keys(result: Any, name: str, expected: int) -> list[str]:
+    """What did not load: PEFT only logs it.
+
+    Args:
+        result: What `load_adapter` returns.
+        name: What the adapter is called in the keys.
+        expected: How many LoRA tensors the adapter has in this base.
+    """
+    found = []
+    if missing := [key.replace(f".{name}", "") for key in result.missing_keys]:
+        found.append(
+            f"{len(missing)} of {expected} tensors are missing from its file "
+            f"(first: {_module(missing[0])}): in those layers it answers as the base does."
+        )
+    if extra := list(result.unexpected_keys):
+        found.append(
+            f"{len(extra)} tensor{'s' * (len(extra) > 1)} of its file (first: {_module(extra[0])}) "
+            "have no place in this base and are not used."
+        )
+    return found

@@ -1,0 +1,99 @@
+"""Held-out rows on which none of several runs trained."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Self
+
+from lora_tui.core.events import whole
+from lora_tui.core.presets import Preset
+from lora_tui.core.runs import Run
+from lora_tui.core.scoring import Task
+from lora_tui.core.summary import read_snapshot
+from lora_tui.engine import data
+from lora_tui.engine.formats import BadRow, Message, Row, Shapes
+from lora_tui.engine.masking import Example
+from lora_tui.engine.reading import Reader
+from lora_tui.engine.sources import open_source
+from lora_tui.engine.templates import ChatTemplate
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The rows a run trained on: by its preset, and how many it read until it had enough."""
+
+    preset: Preset
+    read: int | None
+
+    @classmethod
+    def of(cls, run: Run, preset: Preset) -> Self:
+        """As the run's `data` event tells it; where it does not, all training rows."""
+        return cls(preset, whole(read_snapshot(run).facts.get("data", {}).get("read")))
+
+    def keys(self) -> set[bytes]:
+        """What identifies each of the rows."""
+        source = open_source(self.preset.data)
+        rows, held_out = data.split(source, self.preset)
+        if self.read is not None:  # it counts held-out rows and broken places too
+            rows = rows[: max(0, self.read - len(held_out) - sum(source.broken.values()))]
+        shapes = Shapes(source.columns, self.preset.data)
+        return {key for row in rows if (key := _key(shapes, row))}
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows to measure on; `left_out` were held out too, but some run trained on them."""
+
+    source: str
+    examples: Sequence[Example]
+    rows: Sequence[Row]
+    left_out: int
+    shapes: Shapes
+    template: ChatTemplate
+    task: Task | None
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens are predicted."""
+        return sum(example.trained for example in self.examples)
+
+    def asked(self, most: int) -> list[tuple[Row, list[Message]]]:
+        """The first rows that ask something, each with what it asks."""
+        pairs = ((row, data.question_of(self.shapes, self.template, row)) for row in self.rows)
+        return list(islice(((row, asked) for row, asked in pairs if asked), most))
+
+
+def common(preset: Preset, tokenizer: Any, seen: set[bytes], most: int) -> Rows:
+    """At most `most` of the preset's held-out rows, those that are not in `seen`.
+
+    Raises:
+        LoraTuiError: its rows cannot be read.
+    """
+    source = open_source(preset.data)
+    shapes, template = Shapes(source.columns, preset.data), ChatTemplate(tokenizer)
+    _, held_out = data.split(source, preset)
+    part = data.read_part(Reader(preset, shapes, template), held_out, None)
+    fresh = [at for at, row in enumerate(part.rows) if _key(shapes, row) not in seen]
+    chosen = fresh[:most]
+    numbers = dict.fromkeys(part.numbers[at] for at in chosen)  # one may be several examples
+    return Rows(
+        source=source.name,
+        examples=[part.examples[at] for at in chosen],
+        rows=data.Selection(part.source, list(numbers)),
+        left_out=len(part.examples) - len(fresh),
+        shapes=shapes,
+        template=template,
+        task=data.task_of(source),
+    )
+
+
+def _key(shapes: Shapes, row: Row) -> bytes:
+    """A digest of what the row says; empty for a row that nobody can train on."""
+    try:
+        content = shapes.read(row)
+    except BadRow:
+        return b""
+    said = json.dumps(content, sort_keys=True, default=str).encode("utf-8", "replace")
+    return hashlib.blake2b(said, digest_size=16).digest()

@@ -1,0 +1,121 @@
+"""Starting a comparison: whose rows it measures on, and what it asks."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lora_tui.core import runs
+from lora_tui.core.errors import BadInput, LoraTuiError
+from lora_tui.core.members import Member
+from lora_tui.core.preset_files import changed, load
+from lora_tui.core.presets import LoraSettings, Preset
+from lora_tui.core.runs import Run
+from lora_tui.jobs import launch, machine
+
+MOST_ROWS = 128
+"""Held-out rows a comparison measures on: a loss to a few hundredths, in minutes on a CPU."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a comparison measures.
+
+    Attributes:
+        prompts: What is asked; empty for the first `number` held-out questions.
+        number: How many of those.
+        rows: The most held-out rows that the loss is measured on.
+        max_new_tokens: How long an answer may be.
+        temperature: 0 takes the likeliest token.
+        top_p: Of the likeliest tokens, those that make up this share, where it is not 0.
+        seed: Where chance begins, the same for everybody.
+        preset: Whose held-out rows; None for the first run's.
+    """
+
+    prompts: tuple[str, ...] = ()
+    number: int = 8
+    rows: int = MOST_ROWS
+    max_new_tokens: int = 64
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    preset: Preset | None = None
+
+    def document(self) -> dict[str, Any]:
+        """As the engine is told, and as the comparison keeps it."""
+        names = ("number", "rows", "max_new_tokens", "temperature", "top_p", "seed")
+        return {name: getattr(self, name) for name in names} | {"prompts": list(self.prompts)}
+
+
+def start(members: Sequence[Member], asked: Asked) -> Run:
+    """Make a comparison's folder and launch its engine.
+
+    Raises:
+        LoraTuiError: nobody is to be compared, there is nothing to measure on, or the engine
+            cannot be started.
+    """
+    if not members:
+        raise BadInput("There is nothing to compare.", "Name a run, or an adapter's folder.")
+    if twice := [one.id for at, one in enumerate(members) if one.id in _ids(members[:at])]:
+        raise BadInput(f"{twice[0]} is named twice.", "Name each once.")
+    preset, has_rows = measuring_preset(members, asked.preset)
+    options: Mapping[str, Any] = {
+        "members": [member.document() for member in members],
+        "settings": asked.document(),
+        "has_rows": has_rows,
+    }
+    run = runs.create(preset, name=_name(members), kind="compare", options=options)
+    try:
+        launch.launch(run, "compare")
+    except LoraTuiError:
+        with suppress(LoraTuiError):
+            runs.delete(run)
+        raise
+    return run
+
+
+def _ids(members: Sequence[Member]) -> set[str]:
+    return {member.id for member in members}
+
+
+def _name(members: Sequence[Member]) -> str:
+    """The members' names, as far as a folder's name has room."""
+    names = [Path(member.name).name for member in members]
+    return "-".join(names) if len(names) < 4 else f"{names[0]}-and-{len(names) - 1}-more"
+
+
+def measuring_preset(members: Sequence[Member], given: Preset | None) -> tuple[Preset, bool]:
+    """The preset that a base is loaded by, and whether it has rows to measure on.
+
+    That of the first run, or `given`; adapters made elsewhere have none, so they are only asked.
+    What a machine may be unable to honour, and measuring does not need, is left out.
+
+    Raises:
+        LoraTuiError: the preset of a run, or the data that `given` names, cannot be read.
+    """
+    source = launch.located(given) if given else None
+    for member in members:
+        if source is None and member.run:
+            source = load(Run(Path(member.run)).preset)
+    preset = replace(source or Preset(), lora=LoraSettings())
+    changes = {
+        "model.name_or_path": members[0].base,
+        "model.revision": members[0].revision,
+        "engine.backend": "transformers",
+        "engine.processes": 1,
+        "training.optim": "adamw_torch_fused",
+    }
+    return _fitting(changed(preset, changes)), source is not None
+
+
+def _fitting(preset: Preset) -> Preset:
+    """The preset without what needs a GPU that is not here."""
+    try:
+        on_gpu = machine.place_of(preset).platform.on_gpu
+    except LoraTuiError:  # it names a GPU that this machine has not
+        on_gpu = False
+    if on_gpu:
+        return preset
+    changes = {"engine.device": "cpu", "model.load_in_4bit": False, "model.dtype": "auto"}
+    return changed(preset, changes)

@@ -1,0 +1,115 @@
+"""One resident base: swapping, mixing and taking off leave every member as it was."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from lora_tui.core import members, preset_files
+from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.platforms import Platform
+from lora_tui.engine.generation import Settings
+from lora_tui.engine.resident import Resident
+from tests.adapters import write_adapter
+
+GO = SimpleNamespace(requested=False)
+FEW = Settings(max_new_tokens=12)
+NAMES = ("one", "two", "three")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("adapters")
+    for rank, name in enumerate(NAMES, 2):
+        write_adapter(folder / name, r=rank, size=1.0)
+    write_adapter(folder / "dora", r=4, use_dora=True)
+    write_adapter(folder / "broken", r=4)
+    (folder / "broken" / "adapter_model.safetensors").write_bytes(b"nothing")
+    return folder
+
+
+@pytest.fixture
+def resident(home):
+    """The demo's base with three adapters; every test gets one of its own."""
+    found = Resident(preset_files.find("demo"), Platform("transformers", "cpu", bfloat16=False))
+    for name in NAMES:
+        found.attach(member(home, name))
+    return found
+
+
+def member(home, name):
+    return members.of_reference(str(home / name))
+
+
+def ids_of(home):
+    return [member(home, name).id for name in NAMES]
+
+
+def asked(resident, text="What is the capital of France?"):
+    return resident.tokenizer.apply_chat_template(
+        [{"role": "user", "content": text}], add_generation_prompt=True, return_dict=False
+    )
+
+
+def say(resident, id_, settings=FEW):
+    return resident.generate([asked(resident)], [id_], settings, stop=GO)[0]
+
+
+def test_one_batch_says_what_one_after_another_say(resident, home):
+    texts = ("What is the capital of France?", "Who are you?", "Is ice hot or cold, in a word?")
+    prompts = [asked(resident, text) for text in texts]
+    several = [(prompt, id_) for prompt in prompts for id_ in ("base", *ids_of(home))]
+    alone = [resident.generate([prompt], [id_], FEW, stop=GO)[0] for prompt, id_ in several]
+    mixed = resident.generate(
+        [prompt for prompt, _ in several], [id_ for _, id_ in several], FEW, stop=GO
+    )
+    assert mixed == alone
+    assert len({tuple(answer) for answer in alone}) > 6  # they are not all the base's
+
+
+def test_swapping_leaves_everybody_as_they_were(resident, home):
+    order = ["base", *ids_of(home)]
+    before = {id_: say(resident, id_) for id_ in order}
+    assert len({tuple(answer) for answer in before.values()}) == 4
+    resident.attach(member(home, "dora"))
+    with pytest.raises(LoraTuiError):
+        resident.attach(member(home, "broken"))
+    resident.detach(order[2])
+    resident.attach(member(home, "two"))
+    assert {id_: say(resident, id_) for id_ in reversed(order)} == before
+    for id_ in order[1:]:
+        resident.detach(id_)
+    resident.detach(member(home, "dora").id)
+    assert say(resident, "base") == before["base"]
+    resident.attach(member(home, "one"))
+    assert say(resident, order[1]) == before[order[1]]
+
+
+def test_what_no_batch_can_hold_is_refused(resident, home):
+    dora = member(home, "dora")
+    resident.attach(dora)
+    assert resident.can_mix(ids_of(home)) and not resident.can_mix([dora.id, "base"])
+    with pytest.raises(ValueError, match="one batch"):
+        resident.generate([asked(resident)] * 2, ["base", dora.id], FEW, stop=GO)
+
+
+def test_chance_repeats_with_its_seed(resident, home):
+    one = ids_of(home)[0]
+    answers = [
+        say(resident, one, Settings(max_new_tokens=12, temperature=2.0, seed=seed))
+        for seed in (1, 1, 2)
+    ]
+    assert answers[0] == answers[1] != answers[2]
+
+
+def test_tokens_come_one_by_one_and_stop_when_that_is_asked(resident):
+    came = []
+    stop = SimpleNamespace(requested=False)
+
+    def take(tokens):
+        came.append(tokens)
+        stop.requested = len(came) == 3
+
+    prompts = [asked(resident), asked(resident, "Who are you?")]
+    made = resident.generate(prompts, ["base", "base"], FEW, stop=stop, on_tokens=take)
+    assert 3 <= len(came) <= 4  # the token at hand is finished
+    assert made == [[step[row] for step in came] for row in range(2)]
