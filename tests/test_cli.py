@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from lora_tui.core import events, runs
-from lora_tui.core.presets import Preset
+from lora_tui.core.preset_files import changed, with_settings
+from lora_tui.core.presets import PROJECTIONS, Preset
 from tools.terminal import Terminal
 
 Finished = subprocess.CompletedProcess[str]
@@ -120,6 +122,24 @@ def test_a_failed_run_is_shown_and_watched_with_status_1(cli: Cli, failed: runs.
     assert "[red]name" in listed.stdout
     document = json.loads(cli("show", "last", "--json").stdout)
     assert document["state"] == "failed" and document["failure"]["hint"] == "Halve it."
+
+
+def test_advice_on_a_run_is_shown_with_changes_that_set_takes(cli: Cli) -> None:
+    odd = {"training.max_steps": 50, "lora.target_modules": ["q_proj"]}
+    run = runs.create(changed(Preset(name="odd"), odd), kind="train")
+    events.append(run.events, "finished", step=50)
+    shown = json.loads(cli("show", run.id, "--json").stdout)["advice"]
+    assert [one["rule"] for one in shown] == ["attention only", "few steps"]
+    assert shown[1]["changes"] == {"training.max_steps": 200} and shown[1]["source"]
+    lines = cli("show", run.id).stdout.splitlines()
+    assert "! 50 steps are a first look: too few to judge by" in "\n".join(lines)
+    given = [shlex.split(line[2:]) for line in lines if line.startswith("> ")]
+    assert [words[0] for words in given] == ["--set", "--set"]
+    preset = with_settings(Preset(), [words[1] for words in given])
+    assert preset.lora.target_modules == PROJECTIONS and preset.training.max_steps == 200
+    watched = cli("watch", run.id)
+    assert f"2 hints: lora-tui show {run.id}" in watched.stdout
+    assert "hint" not in cli("watch", run.id, "--json").stderr
 
 
 @pytest.mark.parametrize("verb", [["runs"], ["show", "last"], ["watch", "last"], ["show", EVIL]])

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lora_tui.core import events, runs
+from lora_tui.core import advice, events, runs
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.events import figure, whole
 from lora_tui.core.metrics import History, Snapshot
 from lora_tui.core.preset_files import load
-from lora_tui.core.presets import to_document
+from lora_tui.core.presets import Preset, to_document
 from lora_tui.core.runs import Run
 from lora_tui.core.series import Points
 
@@ -36,12 +36,13 @@ def show(run: Run) -> dict[str, Any]:
     info = runs.read_info(run)
     state = runs.state_of(snapshot.telling, alive=alive)
     final = snapshot.final or {}
+    preset = _preset(run)
     return {
         "id": run.id,
         "name": info.get("name", run.id),
         "kind": info.get("kind", "train"),
         "state": state,
-        "preset": _preset(run),
+        "preset": to_document(preset) if preset else None,
         "model": info.get("model"),
         "device": snapshot.fact("started", "device"),
         "backend": snapshot.fact("started", "backend"),
@@ -67,6 +68,7 @@ def show(run: Run) -> dict[str, Any]:
         "seconds_per_step": final.get("seconds_per_step", snapshot.seconds_per_step),
         "tokens_per_second": final.get("tokens_per_second", snapshot.tokens_per_second),
         "failure": failure(state, final),
+        "advice": [one.document() for one in advice.of_run(preset, snapshot)],
         "paths": paths(run),
     }
 
@@ -95,9 +97,9 @@ def _data(snapshot: Snapshot) -> dict[str, Any]:
     return {name: said[name] for name in names if name in said}
 
 
-def _preset(run: Run) -> dict[str, Any] | None:
+def _preset(run: Run) -> Preset | None:
     try:
-        return to_document(load(run.preset))
+        return load(run.preset)
     except LoraTuiError:
         return None
 

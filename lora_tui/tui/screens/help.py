@@ -1,6 +1,6 @@
 """What the keys do on the present screen, the focused widget's first; `/` narrows it down."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,10 +14,14 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Input, Static
 
 from lora_tui.tui.columns import dash, left
+from lora_tui.tui.row_text import wrapped
 from lora_tui.tui.widgets.key_bar import KeyBar, key_name
 from lora_tui.tui.widgets.row_list import PlainRow, RowList
 
 _KEYS = 18
+_DOES = 51  # what the box leaves for what they do
+_BESIDE = _KEYS + 7  # taken by keys, borders and margins
+_RULES = "Where the advice comes from"
 _NO_USE = ("scroll_", "page_left", "page_right", "copy_text", "focus_")  # bound by Textual itself
 
 
@@ -53,7 +57,8 @@ class HelpScreen(ModalScreen[None]):
         focused = screen.focused
         nodes = [screen, *([focused] if focused is not None else [])]
         texts = [" ".join(node.HELP.split()) for node in nodes if node.HELP]
-        return cls(active_keys(screen), "\n".join(dict.fromkeys(texts)))
+        rows = [Key(name, says, _RULES) for name, says in getattr(screen, "HELP_ROWS", ())]
+        return cls([*active_keys(screen), *rows], "\n".join(dict.fromkeys(texts)))
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
@@ -74,9 +79,10 @@ class HelpScreen(ModalScreen[None]):
         for place in dict.fromkeys(key.where for key in fitting):
             lines.append(Content.assemble((place, "$foreground-muted")))
             lines += [
-                Content.assemble((left(key.keys, _KEYS), "bold $text-primary"), key.does)
+                Content.assemble((left(name, _KEYS), "bold $text-primary"), part)
                 for key in fitting
                 if key.where == place
+                for name, part in _wrapped(key, min(_DOES, self.app.size.width - _BESIDE))
             ]
         rows = [PlainRow(f"{at} {line.plain}", line) for at, line in enumerate(lines)]
         self.query_one(RowList).show(rows, empty="No key like that. esc goes back.")
@@ -108,6 +114,13 @@ class HelpScreen(ModalScreen[None]):
 
     def action_leave(self) -> None:
         self.dismiss()
+
+
+def _wrapped(key: Key, width: int) -> Iterator[tuple[str, str]]:
+    """A line for a key; as many as it takes for a rule."""
+    parts = [key.does] if key.where != _RULES else wrapped(key.does, width)
+    for at, part in enumerate(parts):
+        yield ("" if at else key.keys), part
 
 
 def active_keys(screen: Screen[Any]) -> list[Key]:

@@ -1,5 +1,7 @@
 """The preset form: a tab a table, a line a setting, and beside them what follows from it all."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on, work
@@ -11,25 +13,32 @@ from textual.events import DescendantFocus, Resize
 from textual.message import Message
 from textual.reactive import var
 from textual.screen import Screen
-from textual.widgets import ContentSwitcher, Static
+from textual.widgets import ContentSwitcher
 from textual.worker import get_current_worker
 
 from lora_tui.core import presets
+from lora_tui.core.advice import Advice
 from lora_tui.core.draft import Draft
 from lora_tui.core.measured import Measured, collect
 from lora_tui.core.preset_files import Entry
 from lora_tui.core.presets import TABLES
-from lora_tui.core.settings import Knob, in_words
-from lora_tui.core.text import one_line
-from lora_tui.tui import look_flows, preset_flows, run_flows
-from lora_tui.tui.columns import Part, dash
+from lora_tui.core.settings import Knob
+from lora_tui.tui import (
+    advice_flows,
+    advice_words,
+    look_flows,
+    preset_flows,
+    run_flows,
+    setting_flows,
+)
+from lora_tui.tui.columns import Part, cut
 from lora_tui.tui.failures import Reporting
 from lora_tui.tui.forecast import Forecast, forecast
 from lora_tui.tui.one_at_a_time import asks
 from lora_tui.tui.preset_flows import Edited
-from lora_tui.tui.screens.choose import Choose
-from lora_tui.tui.screens.confirm import Confirm
+from lora_tui.tui.widgets.about_setting import AboutSetting
 from lora_tui.tui.widgets.follows import Follows
+from lora_tui.tui.widgets.hints import Hints
 from lora_tui.tui.widgets.key_bar import KeyBar
 from lora_tui.tui.widgets.setting_field import SettingField
 from lora_tui.tui.widgets.title_bar import TitleBar
@@ -47,7 +56,9 @@ class PresetForm(Screen[None], Reporting):
     CSS_PATH = "preset_form.tcss"
     AUTO_FOCUS = "#model SettingField"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-normal"), (_WIDE, "-wide")]
-    HELP = "All settings of a preset. Enter edits a line; problems are said beside it."
+    HELP = """All settings of a preset. Enter edits a line; problems are said beside it. v lists
+        what experience advises; its rules and their sources are at the end of this help."""
+    HELP_ROWS = advice_words.RULES_FOR_HELP
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab,right_square_bracket", "table(1)", "table", key_display="tab"),
         Binding("shift+tab,left_square_bracket", "table(-1)", "table before", show=False),
@@ -67,17 +78,18 @@ class PresetForm(Screen[None], Reporting):
         Binding("d", "look('data')", "data", tooltip="What it would be trained on"),
         Binding("c", "look('check')", "check", tooltip="Would a run of it work"),
         Binding("q,escape", "leave", "back", key_display="q"),
+        Binding("v", "advice", "advice", tooltip="What experience says, and what would help"),
         Binding("f", "difference", "diff", tooltip="What differs from the saved preset"),
     ]
 
     draft: var[Draft] = var(Draft({}), init=False)
 
     class Counted(Message):
-        """What follows from a draft, or why it cannot be said."""
+        """What follows from a draft, or why it cannot be said; and the advice on it."""
 
-        def __init__(self, found: Forecast) -> None:
+        def __init__(self, found: Forecast, advices: Sequence[Advice]) -> None:
             super().__init__()
-            self.found = found
+            self.found, self.advices = found, advices
 
     def __init__(self, entry: Entry) -> None:
         super().__init__()
@@ -85,6 +97,7 @@ class PresetForm(Screen[None], Reporting):
         self._entry = entry
         self._was = Draft.of(entry.preset)
         self._measured: list[Measured] | None = None
+        self._advices: Sequence[Advice] = ()
         self._fields = {item.key: SettingField(item) for item in presets.all_knobs()}
         self.set_reactive(PresetForm.draft, self._was)
 
@@ -97,8 +110,9 @@ class PresetForm(Screen[None], Reporting):
                         fields = self._fields.values()
                         yield from (field for field in fields if field.item.table == table)
             with Vertical(id="side"):
-                yield Static(id="about")
+                yield AboutSetting(id="about")
                 yield Follows()
+                yield Hints()
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -133,30 +147,15 @@ class PresetForm(Screen[None], Reporting):
         self.query_one(TitleBar).trail = (self._entry.name, state)
 
     def _show_about(self) -> None:
-        field = self._field
-        if field is None:
-            return
-        item = field.item
-        facts = [item.limits.help]
-        if field.problem:
-            facts.insert(0, f"{field.problem}.")
-        if item.range:
-            words = item.range if item.limits.choices else item.range.capitalize()
-            facts.append(f"{words}.")
-        if field.changed:
-            facts.append(f"Saved: {self._was.text(item) or 'empty'}.")
-        facts.append(f"Default: {in_words(item.default) or 'empty'}.")
-        name = (item.name, "bold $text-error" if field.problem else "bold")
-        text = one_line(" ".join(facts))
-        self.query_one("#about", Static).update(
-            Content.assemble(name, (f"{dash()}{text}", "$foreground-muted"))
-        )
+        if (field := self._field) is not None:
+            self.query_one(AboutSetting).show(field, self._was.text(field.item))
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         self._show_about()
 
     def on_resize(self, event: Resize) -> None:
         self.query_one(Follows).is_column = event.size.width >= _WIDE
+        self.call_after_refresh(self._show_advice)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="count")
     def count(self) -> None:
@@ -164,11 +163,21 @@ class PresetForm(Screen[None], Reporting):
         if self._measured is None:
             self._measured = collect()
         found = forecast(self.draft, self._measured)
+        advices = advice_flows.on_draft(self.draft, self._measured)
         if not get_current_worker().is_cancelled:  # else a newer draft is being counted
-            self.post_message(self.Counted(found))
+            self.post_message(self.Counted(found, advices))
 
     def on_preset_form_counted(self, message: Counted) -> None:
         self.query_one(Follows).forecast = message.found
+        self._advices = message.advices
+        self._show_advice()
+
+    def _show_advice(self) -> None:
+        """Beside the figures where there is room, else on the border."""
+        is_wide = self.size.width >= _WIDE
+        self.query_one(Hints).advices = self._advices if is_wide else ()
+        words = "" if is_wide else cut(advice_words.line(self._advices), self.size.width - 8)
+        self.query_one(ContentSwitcher).border_subtitle = Content(words)
 
     def on_screen_resume(self) -> None:
         if self._measured is not None:  # a check or a report may have been made meanwhile
@@ -224,28 +233,16 @@ class PresetForm(Screen[None], Reporting):
 
     @asks
     async def _let_code_in(self, item: Knob) -> None:
-        text = (
-            "Python code that comes with the model then runs on this machine, as you, with your "
-            "files and keys. Allow it only for code you have read, at a fixed revision."
-        )
-        question = Confirm(
-            "Run code that comes with the model?", text, yes="allow it", no="keep it off"
-        )
-        if await self.app.push_screen_wait(question):
+        if await setting_flows.may_run_code(self.app):
             self.draft = self.draft.with_value(item, True)
 
     @on(SettingField.PickWanted)
     @asks
     async def pick(self, message: SettingField.PickWanted) -> None:
         item = message.item
-        choices = item.limits.choices
-        words = [in_words(choice) for choice in choices]
-        text = self.draft.text(item)
-        present = words.index(text) if text in words else 0
-        question = Choose(item.name, words, present, text=item.limits.help)
-        place = await self.app.push_screen_wait(question)
+        place = await setting_flows.pick(self.app, item, self.draft.text(item))
         if place is not None:
-            self.draft = self.draft.with_value(item, choices[place])
+            self.draft = self.draft.with_value(item, item.limits.choices[place])
 
     # --- the disk ----------------------------------------------------------------------------
 
@@ -281,6 +278,11 @@ class PresetForm(Screen[None], Reporting):
     async def action_difference(self) -> None:
         edited = bool(self.unsaved)
         await preset_flows.show_difference(self.app, self._entry, self.draft, edited=edited)
+
+    @asks
+    async def action_advice(self) -> None:
+        take = partial(setattr, self, "draft")
+        await advice_flows.into_draft(self.app, self.draft, self._measured or (), take)
 
     @asks
     async def action_look(self, how: str) -> None:

@@ -1,6 +1,7 @@
 """One run, live or ended: its curve, its figures, and what can be done with it."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -15,10 +16,12 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from lora_tui.core import runs
+from lora_tui.core.advice import Advice, of_run
 from lora_tui.core.metrics import CURVES
+from lora_tui.core.preset_files import load
 from lora_tui.core.runs import Run
 from lora_tui.core.summary import headline
-from lora_tui.tui import run_flows
+from lora_tui.tui import advice_flows, advice_words, run_flows
 from lora_tui.tui import run_words as words
 from lora_tui.tui.chart import Options
 from lora_tui.tui.failures import Reporting
@@ -36,6 +39,7 @@ _STOP = "End after this step; checkpoint and adapter are saved"
 _RESUME = "Go on from the last checkpoint"
 _CURVE = "Loss, learning rate, gradient norm, tokens a second"
 _BACK = "Leave; the run goes on"
+_ADVICE = "What experience says of this run; enter there makes a new preset"
 
 
 class TrainingScreen(Reporting, Screen[None]):
@@ -45,7 +49,9 @@ class TrainingScreen(Reporting, Screen[None]):
     HELP = """The dots are the loss of each step, the line is their smoothed course, the circles
         are the loss on rows held out from training. It falls on both while the model learns; when
         the circles rise and the line falls, it learns by heart.
-        The run is a process of its own: leaving this screen or the app does not stop it."""
+        The run is a process of its own: leaving this screen or the app does not stop it.
+        v lists what experience advises; its rules and their sources are at the end of this help."""
+    HELP_ROWS = advice_words.RULES_FOR_HELP
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-normal"), (110, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-tall")]
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -57,6 +63,7 @@ class TrainingScreen(Reporting, Screen[None]):
         Binding("x", "samples", "sample", id="training.samples", tooltip="What base and tuned say"),
         Binding("q,escape", "back", "back", key_display="q", id="training.back", tooltip=_BACK),
         Binding("w", "warnings", "warnings", id="training.warnings", tooltip="All warnings"),
+        Binding("v", "advice", "advice", id="training.advice", tooltip=_ADVICE),
         Binding("enter", "alone", "full", id="training.full", tooltip="The chart alone, and back"),
     ]
 
@@ -64,11 +71,11 @@ class TrainingScreen(Reporting, Screen[None]):
     alone: var[bool] = var(False, toggle_class="-alone")
 
     class Arrived(Message):
-        """A new frame; of several waiting ones only the latest is shown."""
+        """A new frame, and the advice on it; of several only the latest is shown."""
 
-        def __init__(self, frame: Frame) -> None:
+        def __init__(self, frame: Frame, advices: Sequence[Advice] = ()) -> None:
             super().__init__()
-            self.frame = frame
+            self.frame, self.advices = frame, advices
 
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, TrainingScreen.Arrived)
@@ -79,6 +86,7 @@ class TrainingScreen(Reporting, Screen[None]):
         self.run = run
         self._wanted = Wanted(Options(width=0, height=0, ascii_only=ascii_only()))
         self._latest: Frame | None = None
+        self._advices: Sequence[Advice] = ()
         self._asked_to_stop = False
         self._said: tuple[str, str] | None = None
 
@@ -103,7 +111,14 @@ class TrainingScreen(Reporting, Screen[None]):
     @work(thread=True, exclusive=True, exit_on_error=False, group="follow")
     def follow_run(self) -> None:
         """Read, fold and draw until the screen closes."""
-        Watch(self.run, self._wanted, lambda frame: self.post_message(self.Arrived(frame))).run()
+        preset = advice_flows.preset_of(self.run)
+
+        def hand_over(frame: Frame) -> None:
+            # A first picture of a long file has gaps, which rules would take for the run's course.
+            known = preset if frame.read is None else None
+            self.post_message(self.Arrived(frame, of_run(known, frame.snapshot)))
+
+        Watch(self.run, self._wanted, hand_over).run()
 
     @on(LossChart.Room)
     def make_room(self, event: LossChart.Room) -> None:
@@ -119,7 +134,7 @@ class TrainingScreen(Reporting, Screen[None]):
 
         Textual would paint the whole screen above for every change below.
         """
-        self._latest = event.frame
+        self._latest, self._advices = event.frame, event.advices
         if self.is_active:
             self._show_latest()
 
@@ -141,7 +156,8 @@ class TrainingScreen(Reporting, Screen[None]):
             self._asked_to_stop = False
         self.query_one(MetricTable).show(frame)
         if frame.picture is not None:
-            self.query_one(LossChart).show(frame.picture, frame.options, frame.read)
+            advice = advice_words.short(self._advices)
+            self.query_one(LossChart).show(frame.picture, frame.options, frame.read, advice)
         self._show_words()
         if before is None or _keys(before) != _keys(frame):
             self.refresh_bindings()
@@ -202,6 +218,11 @@ class TrainingScreen(Reporting, Screen[None]):
     def action_samples(self) -> None:
         assert self.frame
         self.app.push_screen(Notice("What it says", words.samples(self.frame)))
+
+    @asks
+    async def action_advice(self) -> None:
+        preset = await asyncio.to_thread(load, self.run.preset)
+        await advice_flows.on_run(self.app, preset, self._advices)
 
     def action_back(self) -> None:
         self.dismiss()
