@@ -65,6 +65,7 @@ class Resident:
         self._shared: Any = None  # the PeftModel round the base, once there is an adapter
         self._places: dict[str, _Place] = {BASE: _Place(is_plain=True)}
         self._current = BASE
+        self._is_bare = False  # whether PEFT's layers are switched off
 
     def attach(self, member: Member) -> Attached:
         """Load a member beside the others.
@@ -171,15 +172,18 @@ class Resident:
         return 1000 * (time.perf_counter() - began)
 
     def _switch(self) -> None:
-        """Make PEFT's state that of the current member."""
+        """Make PEFT's state that of the current member; each call walks over every layer."""
         place = self._places[self._current]
         if self._shared is None or place.model is not None:
             return
+        tuner = self._shared.base_model
         if place.name:
-            self._shared.base_model.set_adapter(place.name, inference_mode=True)
-            self._shared.base_model.enable_adapter_layers()
+            tuner.set_adapter(place.name, inference_mode=True)
+            if self._is_bare:
+                tuner.enable_adapter_layers()
         else:
-            self._shared.base_model.disable_adapter_layers()
+            tuner.disable_adapter_layers()
+        self._is_bare = not place.name
 
     @property
     def model(self) -> Any:

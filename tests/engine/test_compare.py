@@ -16,6 +16,7 @@ from lora_tui.engine.common_rows import Trained, common
 from lora_tui.jobs import compare
 from lora_tui.jobs.follow import follow
 from tests.adapters import DEMO_MODEL, write_adapter
+from tests.engine import plain
 
 ROWS = [
     json.loads(line)
@@ -53,48 +54,6 @@ def whole(tmp_path_factory):
     return folder
 
 
-def encoded(tokenizer, question):
-    messages = [{"role": "user", "content": question}]
-    return tokenizer.apply_chat_template(
-        messages, add_generation_prompt=True, tokenize=True, return_dict=False
-    )
-
-
-@torch.no_grad()
-def by_hand(model, base, tokenizer):
-    """Loss over the answers, KL along the base's answers, and greedy ids: one row at a time."""
-    total = count = 0
-    for row in ROWS[:6]:
-        messages = [
-            {"role": "user", "content": row["question"]},
-            {"role": "assistant", "content": row["answer"]},
-        ]
-        text = tokenizer.apply_chat_template(messages, tokenize=False).rstrip()
-        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-        start = len(encoded(tokenizer, row["question"]))
-        scores = model(torch.tensor([ids])).logits[0].log_softmax(-1)
-        for place in range(start, len(ids)):
-            total -= float(scores[place - 1, ids[place]])
-        count += len(ids) - start
-    divergence, places, answers = 0.0, 0, []
-    for row in ROWS[:3]:
-        prompt = encoded(tokenizer, row["question"])
-        answers.append(greedy(model, tokenizer, prompt))
-        along = torch.tensor([[*prompt, *greedy(base, tokenizer, prompt)]])
-        one = model(along).logits[0, len(prompt) - 1 :].log_softmax(-1)
-        other = base(along).logits[0, len(prompt) - 1 :].log_softmax(-1)
-        divergence += float((one.exp() * (one - other)).sum())
-        places += len(one)
-    return total / count, divergence / places, answers
-
-
-def greedy(model, tokenizer, prompt):
-    made = model.generate(
-        torch.tensor([prompt]), do_sample=False, max_new_tokens=20, pad_token_id=0
-    )[0, len(prompt) :].tolist()
-    return [token for token in made if token != tokenizer.eos_token_id]
-
-
 @pytest.fixture(scope="session")
 def several(trained, whole, tmp_path_factory):
     """A run, two adapters made elsewhere, and a whole model."""
@@ -110,31 +69,20 @@ def several(trained, whole, tmp_path_factory):
 def test_figures_are_those_of_plain_peft_and_transformers(engines, several, tokenizer, monkeypatch):
     run, found = compared(engines, monkeypatch, several, number=3, max_new_tokens=20)
     assert found.ended == "finished" and not found.warnings
-
-    def plain():
-        return AutoModelForCausalLM.from_pretrained(DEMO_MODEL, dtype=torch.float32).eval()
-
-    base = plain()
-    own = {"base": base, "whole": AutoModelForCausalLM.from_pretrained(several[3].path).eval()}
-    for member in several[:3]:
-        own[member.id] = PeftModel.from_pretrained(plain(), member.path).eval()
     assert [column.member.id for column in found.columns] == ["base", *(m.id for m in several)]
+    base = plain.load()
     for column in found.columns:
-        id_ = column.member.id
-        loss, divergence, answers = by_hand(own[id_], base, tokenizer)
-        assert column.figure("held_out_loss") == pytest.approx(loss, abs=1e-4)
-        texts = [tokenizer.decode(answer, skip_special_tokens=True) for answer in answers]
-        assert [prompt.outputs[id_] for prompt in found.prompts] == texts
-        if id_ != "base":
-            assert column.figure("kl_from_base") == pytest.approx(divergence, abs=1e-4)
-            others = [
-                greedy(base, tokenizer, encoded(tokenizer, row["question"])) for row in ROWS[:3]
-            ]
-            moved = sum(a != b for a, b in zip(answers, others, strict=True)) / 3
-            assert column.figure("changed_share") == pytest.approx(moved)
-            check_norms(column, own[id_], base)
-    assert found.held_out["rows"] == len(ROWS[:6])
-    assert {prompt.text for prompt in found.prompts} == {row["question"] for row in ROWS[:3]}
+        member = column.member
+        own = base if column.is_base else plain.load(member.path, member.method)
+        known = plain.measure(own, base, tokenizer, ROWS[:6], asked=3, most=20)
+        assert column.figure("held_out_loss") == pytest.approx(known.loss, abs=1e-4)
+        assert [prompt.outputs[member.id] for prompt in found.prompts] == known.texts
+        if not column.is_base:
+            assert column.figure("kl_from_base") == pytest.approx(known.kl, abs=1e-4)
+            assert column.figure("changed_share") == pytest.approx(known.changed)
+            check_norms(column, own, base)
+    assert found.held_out["rows"] == 6
+    assert [prompt.text for prompt in found.prompts] == [row["question"] for row in ROWS[:3]]
     assert set(found.columns[1].figure("scores")) == {"manner", "manner_and_fact"}
     kept = json.loads((run.path / comparison_files.JSON).read_text("utf-8"))
     assert kept == json.loads(json.dumps(comparison_files.document(found, str(run.path))))
