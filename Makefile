@@ -14,7 +14,7 @@ CODE := $(patsubst %/,%,$(sort $(dir $(wildcard lora_tui/*.py demo/*.py benchmar
 export TORCH
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock demo-model bench bench-real bench-memory bench-look wheel clean distclean setup FORCE
+.PHONY: help run test check format lock demo-model bench bench-real bench-memory bench-look bench-compare wheel clean distclean setup FORCE
 
 help:  ## what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,11 @@ bench-memory: $(READY)  ## set the memory estimate against runs, into docs/memor
 
 bench-look: $(READY)  ## time the data report and the check, into docs/benchmarks.md (ARGS=FILE.jsonl)
 	$(BIN)/python -m benchmarks.look_before $(ARGS)
+
+bench-compare: $(READY)  ## comparing, swapping, LoRA against full, into docs (ARGS=FILE.jsonl)
+	$(BIN)/python -m benchmarks.compare_demo
+	$(BIN)/python -m benchmarks.swap $(ARGS)
+	$(BIN)/python -m benchmarks.lora_against_full $(ARGS)
 
 wheel: $(READY)  ## build dist/*.whl
 	$(BIN)/python -m hatchling build -t wheel

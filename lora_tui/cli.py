@@ -5,10 +5,12 @@ import os
 import shlex
 import sys
 import threading
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
-from lora_tui import cli_compare, cli_reports
+from lora_tui import cli_chat, cli_compare, cli_reports
 from lora_tui.console import (
     DONE,
     FAILED,
@@ -28,6 +30,7 @@ from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.items import document, is_ok
 from lora_tui.core.metrics import History
 from lora_tui.core.runs import Run
+from lora_tui.core.settings import in_words
 from lora_tui.jobs import launch
 from lora_tui.jobs import stop as stopping
 from lora_tui.jobs.follow import follow
@@ -131,6 +134,9 @@ def _end(run: Run, *, as_json: bool) -> None:
         say(f"{document['failure']['summary']}\n{document['failure']['hint']}", err=True)
     elif kept := document["paths"]["adapter"] or document["paths"]["model"]:
         say(f"kept in {kept}")
+    if (number := len(document["advice"])) and not as_json:
+        hints = "1 hint" if number == 1 else f"{number} hints"
+        say(f"{hints}: lora-tui show {run.id}", err=bool(document["failure"]))
     sys.exit(FAILED if document["failure"] else DONE)
 
 
@@ -160,8 +166,19 @@ def show(run: str, as_json: bool) -> None:
     if as_json:
         print_json(document)
         return
+    advices = document.pop("advice")
     for line in plain.facts(document):
         say(line)
+    for one in advices:
+        say(f"! {one['text']} ({one['source']})")
+        if one["changes"]:
+            say(f"> {_assignments(one['changes'])}")
+
+
+def _assignments(changes: Mapping[str, Any]) -> str:
+    """Changes of a preset, as a shell takes them."""
+    pairs = (f"{key}={in_words(value)}" for key, value in changes.items())
+    return " ".join(f"--set {shlex.quote(pair)}" for pair in pairs)
 
 
 @main.command()
@@ -255,5 +272,5 @@ def doctor(as_json: bool) -> None:
     sys.exit(DONE if is_ok(items) else FAILED)
 
 
-for verb in (*cli_reports.VERBS, *cli_compare.VERBS):
+for verb in (*cli_reports.VERBS, *cli_compare.VERBS, *cli_chat.VERBS):
     main.add_command(verb)

@@ -14,7 +14,7 @@ from lora_tui.core.parameters import read_base
 DEMO_MODEL = locations.assets_folder() / "demo-model"
 TARGETS = ("q_proj", "v_proj", "down_proj")
 
-Tensors = dict[str, tuple[tuple[int, int], array]]  # type: ignore[type-arg]  # not subscriptable
+Tensors = dict[str, tuple[tuple[int, int], array]]
 
 
 def write_adapter(

@@ -117,17 +117,11 @@ def table(comparison: Comparison) -> list[Line]:
 def _rows(comparison: Comparison) -> Iterator[tuple[str, Value, Callable[..., str], int]]:
     """Label, value, how it is written, and which is best: 1 the largest, -1 the least, 0 none."""
     yield "trained parameters", _trainable, text.count, -1
-    yield "of all", lambda column: _share(comparison, column), text.share, 0
+    yield "share of all", lambda column: _share(comparison, column), text.share, 0
     yield "seconds a step", _shown("seconds_per_step"), text.number, -1
     yield "tokens/s", _shown("tokens_per_second"), text.number, 1
     yield "peak memory", _shown("peak_memory_bytes"), text.size, -1
     yield "saved size", _saved, text.size, -1
-    yield "merged size", lambda column: _merged(comparison, column), text.size, 0
-    yield "steps", _shown("step"), _whole, 0
-    yield "train loss, last", _shown("loss", "last"), text.number, 0
-    yield "train loss, least", _shown("loss", "min"), text.number, 0
-    yield "own held-out, last", _shown("eval_loss", "last"), text.number, 0
-    yield "own held-out, best", _shown("eval_loss", "best"), text.number, 0
     yield "held-out loss", _measured("held_out_loss"), text.number, -1
     yield "perplexity", _measured("perplexity"), text.number, -1
     names = (name for column in comparison.columns for name in column.figures.get("scores", {}))
@@ -137,6 +131,12 @@ def _rows(comparison: Comparison) -> Iterator[tuple[str, Value, Callable[..., st
     yield "KL from base", _measured("kl_from_base"), text.number, 0
     yield "answers changed", _measured("changed_share"), text.share, 0
     yield "update norm", update_norm, text.number, 0
+    yield "merged size", lambda column: _merged(comparison, column), text.size, 0
+    yield "steps", _shown("step"), _whole, 0
+    yield "train loss, last", _shown("loss", "last"), text.number, 0
+    yield "train loss, least", _shown("loss", "min"), text.number, 0
+    yield "own held-out, last", _shown("eval_loss", "last"), text.number, 0
+    yield "own held-out, best", _shown("eval_loss", "best"), text.number, 0
 
 
 def _line(

@@ -10,6 +10,7 @@ from lora_tui.core import locations, runs
 from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.parameters import model_folder
 from lora_tui.core.preset_files import load
+from lora_tui.core.presets import is_demo
 from lora_tui.core.runs import Run
 
 BASE = "base"
@@ -111,7 +112,7 @@ def _of_folder(name: str, folder: Path) -> Member:
         raise LoraTuiError(
             f"{config} does not say which base it is for.", 'Add "base_model_name_or_path".'
         )
-    if local := locations.local_path(base):
+    if not is_demo(base) and (local := locations.local_path(base)):
         base = str(local)
     if Path(base) == locations.assets_folder() / "demo-model":
         base = "demo"

@@ -26,6 +26,11 @@ def explain(error: BaseException) -> Explanation:
     )
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory, the GPU's or the machine's, did not suffice."""
+    return any(_out_of_memory(link) is not None for link in _chain(error))
+
+
 @contextmanager
 def naming(what: str) -> Iterator[None]:
     """Say which model or data set a library's failure is about: most do not."""

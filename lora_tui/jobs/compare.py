@@ -1,7 +1,6 @@
 """Starting a comparison: whose rows it measures on, and what it asks."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -66,12 +65,7 @@ def start(members: Sequence[Member], asked: Asked) -> Run:
         "has_rows": has_rows,
     }
     run = runs.create(preset, name=_name(members), kind="compare", options=options)
-    try:
-        launch.launch(run, "compare")
-    except LoraTuiError:
-        with suppress(LoraTuiError):
-            runs.delete(run)
-        raise
+    launch.begin(run, "compare", launch.launch)
     return run
 
 

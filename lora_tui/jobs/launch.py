@@ -7,9 +7,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from lora_tui.core import events, locks, runs
 from lora_tui.core.errors import BadInput, LoraTuiError
@@ -23,6 +23,8 @@ from lora_tui.jobs import machine
 
 KEPT_REPORTS = 10
 
+Launched = TypeVar("Launched")
+
 
 def launch(run: Run, verb: str = "train") -> int:
     """Start `python -m lora_tui.engine VERB DIRECTORY` detached, and return its process id.
@@ -33,31 +35,53 @@ def launch(run: Run, verb: str = "train") -> int:
     Raises:
         LoraTuiError: the run is alive already, or the process cannot be started.
     """
+    return _launch(run, verb).pid
+
+
+def _launch(
+    run: Run,
+    verb: str,
+    stdin: int = subprocess.DEVNULL,  # or it would take the app's keys
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
     try:
         with run.lock.open("a") as lock, run.log.open("ab") as log:
             _take(lock.fileno(), run)
             _note_launch(run)
-            return _spawn(run, verb, lock.fileno(), log)
+            return _spawn(run, verb, lock.fileno(), log, stdin=stdin, environment=environment or {})
     except OSError as error:
         raise LoraTuiError(
             f"The engine did not start: {error}.", "Are memory and room on the disk left?"
         ) from error
 
 
-def _spawn(run: Run, verb: str, lock: int, log: IO[bytes]) -> int:
+def _spawn(
+    run: Run,
+    verb: str,
+    lock: int,
+    log: IO[bytes],
+    *,
+    stdin: int,
+    environment: Mapping[str, str],
+) -> subprocess.Popen[bytes]:
     # A request to stop waits until the engine listens for it, and is not lost before.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     try:
         engine = subprocess.Popen(
             [sys.executable, "-m", "lora_tui.engine", verb, str(run.path)],
             cwd=run.path,
-            stdin=subprocess.DEVNULL,  # or it would take the app's keys
+            stdin=stdin,
             stdout=log,
             stderr=subprocess.STDOUT,  # a file: an unread pipe would block it one day
             start_new_session=True,  # or a dropped connection would end it
             pass_fds=[lock],
-            env=os.environ
-            | {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", "LORA_TUI_HOME": str(home())},
+            env={
+                **os.environ,
+                **environment,
+                "PYTHONUNBUFFERED": "1",
+                "PYTHONSAFEPATH": "1",
+                "LORA_TUI_HOME": str(home()),
+            },
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -69,7 +93,7 @@ def _spawn(run: Run, verb: str, lock: int, log: IO[bytes]) -> int:
         engine.kill()  # nobody could see or stop it
         engine.wait()
         raise
-    return engine.pid
+    return engine
 
 
 def _note_launch(run: Run) -> None:
@@ -108,18 +132,61 @@ def start(
         LoraTuiError: a file the preset names is missing, this machine cannot do what it says, or
             the run cannot be made or started.
     """
+    return _start(preset, launch, name=name, command=command, kind=kind, options=options)[0]
+
+
+def converse(
+    preset: Preset,
+    *,
+    name: str,
+    kind: str,
+    options: Mapping[str, Any],
+    environment: Mapping[str, str],
+) -> tuple[Run, subprocess.Popen[bytes]]:
+    """As `start`, but the engine is told what to do through its standard input, a pipe.
+
+    The pipe ends when this process does, whatever ends it, and the engine ends with the pipe.
+    `environment` are more variables for the engine's own.
+
+    Raises:
+        LoraTuiError: as `start`.
+    """
+
+    def launched(run: Run, verb: str) -> subprocess.Popen[bytes]:
+        return _launch(run, verb, subprocess.PIPE, environment)
+
+    return _start(preset, launched, name=name, command="", kind=kind, options=options)
+
+
+def _start(
+    preset: Preset,
+    launched: Callable[[Run, str], Launched],
+    *,
+    name: str,
+    command: str,
+    kind: str,
+    options: Mapping[str, Any] | None,
+) -> tuple[Run, Launched]:
     if kind == "train":
         machine.refuse(preset)
     else:
         _make_room()
     run = runs.create(located(preset), name=name, command=command, kind=kind, options=options)
+    return run, begin(run, kind, launched)
+
+
+def begin(run: Run, verb: str, launched: Callable[[Run, str], Launched]) -> Launched:
+    """Launch the first engine of a new run; one that cannot be launched leaves no run behind.
+
+    Raises:
+        LoraTuiError: as `launch`.
+    """
     try:
-        launch(run, kind)
+        return launched(run, verb)
     except LoraTuiError:
         with suppress(LoraTuiError):  # what went wrong first is what the user has to know
             runs.delete(run)  # it would wait in the list for ever
         raise
-    return run
 
 
 def _make_room() -> None:

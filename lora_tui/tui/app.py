@@ -7,12 +7,12 @@ from rich.text import Text
 from textual import work
 from textual.binding import Binding, BindingType
 from textual.command import Provider
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.worker import get_current_worker
 
-from lora_tui.core import runs
+from lora_tui.core import locations, runs
 from lora_tui.core.runs import Run
 from lora_tui.core.text import printable
 from lora_tui.tui import machine
@@ -54,7 +54,7 @@ class LoraTuiApp(TypeAhead, Reporting):
         Binding("question_mark,f1", "help", "help", tooltip="What the keys do here"),
     ]
 
-    machine: reactive[str] = reactive("")
+    machine: var[str] = var("")  # a reactive would paint the whole screen anew
 
     def __init__(self, open_run: Run | None = None) -> None:
         """Start on Home, or straight on a run."""
@@ -138,4 +138,6 @@ class LoraTuiApp(TypeAhead, Reporting):
 
 
 def _live_runs() -> list[Run]:
-    return [run for run in runs.list_runs() if runs.is_alive(run)]
+    """What goes on without the app: runs, and comparisons that are still measured."""
+    folders = (locations.runs_folder(), locations.comparisons_folder())
+    return [run for folder in folders for run in runs.list_runs(folder) if runs.is_alive(run)]

@@ -72,27 +72,28 @@ def draw(snapshot: Snapshot, options: Options, waiting: str = "") -> Rows:
     """
     if options.width < 4 or options.height < 2:
         return ()
-    points = _usable(snapshot.curves.get(options.curve, ()), log=options.log)
-    evals = _usable(snapshot.evals if options.curve == "loss" else (), log=options.log)
+    points = usable(snapshot.curves.get(options.curve, ()), log=options.log)
+    evals = usable(snapshot.evals if options.curve == "loss" else (), log=options.log)
     if not points and not evals:
-        return _note(_why_empty(snapshot, options) or waiting or "no steps yet", options)
+        said = _why_empty(snapshot, options) or waiting or "no steps yet"
+        return note(said, options.width, options.height)
     is_smooth = options.curve == "learning_rate"
     frame = _frame(points, evals, snapshot.max_steps, options)
     if options.log:
-        points, evals = _logarithms(points), _logarithms(evals)
+        points, evals = logarithms(points), logarithms(evals)
     fine = 1 if options.ascii_only else 2  # dot columns in one cell
     raw = () if is_smooth else _thinned(points, frame, fine)
-    line = _averaged(points, frame, fine, smooth=not is_smooth)
+    line = averaged(points, frame, fine, smooth=not is_smooth)
     dot, stroke, spot = (".", "*", "@") if options.ascii_only else ("braille", "braille", "●")
     back = new_figure(options.width, options.height, frame)
-    back.draw(back.signal(*_split(raw), marker=dot))
+    back.draw(back.signal(*split(raw), marker=dot))
     front = new_figure(frame.width, frame.height, frame)
-    front.draw(front.signal(*_split(line), marker=stroke).lines(True))
-    front.draw(front.signal(*_split(_spaced(evals, frame)), marker=spot))
+    front.draw(front.signal(*split(line), marker=stroke).lines(True))
+    front.draw(front.signal(*split(_spaced(evals, frame)), marker=spot))
     return _laid_over(lines_of(back), lines_of(front), frame, spot, ascii_only=options.ascii_only)
 
 
-def _usable(points: Points, *, log: bool) -> Points:
+def usable(points: Points, *, log: bool) -> Points:
     """The points that can be drawn. plotext's kernel ends the whole process on others."""
     least = _TINIEST if log else -_LARGEST
     return tuple(
@@ -108,10 +109,11 @@ def _why_empty(snapshot: Snapshot, options: Options) -> str:
     return f"this run does not report its {TITLES[options.curve]}" if snapshot.step else ""
 
 
-def _note(text: str, options: Options) -> Rows:
-    text = text[: options.width]
+def note(text: str, width: int, height: int) -> Rows:
+    """Words in the middle of the room that a curve would have."""
+    text = text[:width]
     blank: Row = ((" ", "muted"),)
-    return (*(blank,) * (options.height // 2), ((text.center(options.width), "muted"),))
+    return (*(blank,) * (height // 2), ((text.center(width), "muted"),))
 
 
 def _frame(points: Points, evals: Points, most: int | None, options: Options) -> Canvas:
@@ -129,7 +131,8 @@ def _frame(points: Points, evals: Points, most: int | None, options: Options) ->
     return Canvas(across, up, left, options.width - left, options.height - 2)
 
 
-def _logarithms(points: Points) -> Points:
+def logarithms(points: Points) -> Points:
+    """The points on the coordinates of `log_axis`."""
     return tuple((step, math.log10(value)) for step, value in points)
 
 
@@ -167,7 +170,7 @@ def _thinned(points: Points, frame: Canvas, fine: int) -> Points:
     return tuple(kept)
 
 
-def _averaged(points: Points, frame: Canvas, fine: int, *, smooth: bool) -> Points:
+def averaged(points: Points, frame: Canvas, fine: int, *, smooth: bool) -> Points:
     """One value a dot column; smoothed, the weighted mean of it and its neighbours.
 
     Neighbours on both sides, so that the line runs through the middle of the dots without lag; and
@@ -202,7 +205,8 @@ def _spaced(points: Points, frame: Canvas) -> Points:
     return _clamped(tuple(sorted(kept)), frame)
 
 
-def _split(points: Points) -> tuple[list[float], list[float]]:
+def split(points: Points) -> tuple[list[float], list[float]]:
+    """Places and values apart, as plotext takes them."""
     return [step for step, _ in points], [value for _, value in points]
 
 

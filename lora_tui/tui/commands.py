@@ -1,5 +1,6 @@
 """The palette (ctrl+p or `:`) finds what the present screen can do, every preset and every run."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +10,9 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 from textual.style import Style
 
+from lora_tui.core import comparisons
+from lora_tui.core.comparisons import Earlier
+from lora_tui.core.runs import Run
 from lora_tui.core.text import one_line
 from lora_tui.tui.widgets.key_bar import key_name
 
@@ -33,7 +37,9 @@ class Everything(Provider):
 
     async def startup(self) -> None:
         """Collect the commands once: they do not change while the palette is open."""
-        self._commands = [*self._actions(), *self._places()]
+        found = await asyncio.to_thread(comparisons.earlier)
+        self._commands = [*self._actions(), *self._with_runs(), *self._places()]
+        self._commands += map(self._comparison, found)
 
     async def discover(self) -> Hits:
         """What the screen's own keys do, before anything is typed."""
@@ -66,6 +72,26 @@ class Everything(Provider):
             yield Command(
                 binding.description, f"{key_name(binding)}  {binding.tooltip}".strip(), run
             )
+
+    def _with_runs(self) -> Iterator[Command]:
+        """What is done with the marked runs, from wherever one is on Home."""
+        home = self.app.screen_stack[0]
+        bound = {one.binding.action for one in self.screen.active_bindings.values()}
+        for text, name in (("compare runs", "compare"), ("ask runs in a chat", "ask")):
+            is_here = self.screen is home and f"screen.{name}" not in bound
+            if is_here and home.check_action(name, ()):
+                run = partial(self.app.run_action, name, home)
+                yield Command(text, "The marked runs, or the one at the cursor", run)
+
+    def _comparison(self, one: Earlier) -> Command:
+        names = ", ".join(map(one_line, one.names))
+        text = f"comparison {names}, {one.state}, {one_line(one.run.id)}"
+        return Command(text, "Open it again", partial(self._open_comparison, one.run))
+
+    def _open_comparison(self, run: Run) -> None:
+        from lora_tui.tui import compare_flows
+
+        self.app.run_worker(compare_flows.open_comparison(self.app, run), exit_on_error=False)
 
     def _places(self) -> Iterator[Command]:
         app = cast("LoraTuiApp", self.app)

@@ -33,6 +33,13 @@ def step_axis(last: float, most: int | None, width: int) -> Axis:
     return Axis(0, high, marks, tuple(_short(mark) for mark in marks))
 
 
+def fitted_axis(last: float, width: int) -> Axis:
+    """An axis from 0 to `last` and no further: for what has ended and grows no more."""
+    last = max(last, 1e-9)
+    marks = _round_marks(0, last, max(1, min(width // 10, 8)), whole=last >= 10)
+    return Axis(0, last, marks, tuple(_short(mark) for mark in marks))
+
+
 def value_axis(values: Sequence[float], must_show: Sequence[float], height: int) -> Axis:
     """A linear axis over the bulk of `values` and all of `must_show`."""
     low, high = _bulk(values, must_show)

@@ -9,7 +9,7 @@ from typing import Any
 
 from textual import on
 from textual.app import App
-from textual.events import Event, Key
+from textual.events import Event, Key, Paste
 from textual.message import Message
 from textual.timer import Timer
 
@@ -26,16 +26,16 @@ class TypeAhead(App[None]):
     def __init__(self) -> None:
         """No key is waiting."""
         super().__init__()
-        self._keys: deque[Key] = deque()
+        self._keys: deque[Key | Paste] = deque()
         self._in_flight: Timer | None = None
         self._is_opening = False
 
     async def on_event(self, event: Event) -> None:
-        if not isinstance(event, Key) or event.is_forwarded or event.key in _AT_ONCE:
+        if isinstance(event, Key | Paste) and not event.is_forwarded and not _is_urgent(event):
+            self._keys.append(event)
+            await self._next_key()
+        else:
             await super().on_event(event)
-            return
-        self._keys.append(event)
-        await self._next_key()
 
     async def _next_key(self) -> None:
         if self._in_flight is None and not self._is_opening and self._keys:
@@ -66,3 +66,7 @@ class TypeAhead(App[None]):
         if self._is_opening:
             self.screen.call_after_refresh(self.release_keys)
         return opened
+
+
+def _is_urgent(event: Key | Paste) -> bool:
+    return isinstance(event, Key) and event.key in _AT_ONCE

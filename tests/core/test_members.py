@@ -52,9 +52,12 @@ def test_an_adapter_made_elsewhere_is_its_folder(tmp_path):
 
 
 def test_a_base_next_to_where_one_stands_is_meant_as_that_folder(tmp_path, monkeypatch):
-    (tmp_path / "model").mkdir()
+    for name in ("model", "demo"):
+        (tmp_path / name).mkdir()
     folder = write_adapter(tmp_path / "mine", base="model")
     monkeypatch.chdir(tmp_path)
+    built_in = write_adapter(tmp_path / "other", base="demo")
+    assert members.of_reference(str(built_in)).base == "demo"  # never the folder of that name
     assert members.of_reference(str(folder)).base == str(tmp_path / "model")
 
 

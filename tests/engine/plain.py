@@ -46,7 +46,7 @@ def greedy(model, tokenizer, prompt, most):
 @torch.no_grad()
 def measure(model, base, tokenizer, rows, *, asked, most):
     """Loss over the rows' answers; KL along the base's answers to the first `asked` of them."""
-    total = count = 0
+    total, count = 0.0, 0
     for row in rows:
         messages = [
             {"role": "user", "content": row["question"]},

@@ -227,7 +227,7 @@ async def test_without_colours_the_cursor_has_a_mark(
         await settled(pilot)
         assert "▸demo" in shown(pilot)
         await press(pilot, "tab")
-        assert "▸● live" in shown(pilot) and "▸demo" not in shown(pilot)
+        assert "▸ ● live" in shown(pilot) and "▸demo" not in shown(pilot)
 
 
 async def test_an_error_with_many_lines_is_a_dialogue_and_never_markup() -> None:

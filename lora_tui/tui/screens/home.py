@@ -6,19 +6,18 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.message import Message
 from textual.reactive import var
-from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input, OptionList
 from textual.worker import get_current_worker
 
-from lora_tui.core.overview import Board, Overview
+from lora_tui.core.overview import Overview
 from lora_tui.core.preset_files import Entry
 from lora_tui.core.presets import Preset
 from lora_tui.core.summary import Headline
-from lora_tui.tui.failures import Reporting
+from lora_tui.tui.home_news import PresetsRead, Seen
 from lora_tui.tui.one_at_a_time import asks
+from lora_tui.tui.screens.marking import MarkingScreen
 from lora_tui.tui.widgets.detail import Detail
 from lora_tui.tui.widgets.key_bar import KeyBar
 from lora_tui.tui.widgets.preset_list import PresetList, PresetRow, fitting, read_rows
@@ -32,12 +31,13 @@ if TYPE_CHECKING:
 _LOOK_EVERY = 1.0
 
 
-class HomeScreen(Screen[None], Reporting):
+class HomeScreen(MarkingScreen):
     """Everything starts here."""
 
     CSS_PATH = "home.tcss"
     AUTO_FOCUS = "PresetList"
-    HELP = "Pick a preset on the left and train it; watch the run on the right."
+    HELP = """Pick a preset on the left and train it; watch the run on the right. Mark runs with
+        space to compare them, or to chat with them."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "train", "train", show=False, tooltip="Start a run of the preset"),
         Binding("d", "look('data')", "data", show=False, tooltip="What it would be trained on"),
@@ -51,26 +51,7 @@ class HomeScreen(Screen[None], Reporting):
         Binding("escape", "show_all", "show all"),
     ]
 
-    board: var[Board] = var(Board())
     presets: var[tuple[PresetRow, ...]] = var(())
-    wanted: var[str] = var("")
-
-    class Seen(Message):
-        """The runs as they are now."""
-
-        def __init__(self, board: Board) -> None:
-            super().__init__()
-            self.board = board
-
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, HomeScreen.Seen)
-
-    class PresetsRead(Message):
-        """The presets as they are now."""
-
-        def __init__(self, rows: tuple[PresetRow, ...]) -> None:
-            super().__init__()
-            self.rows = rows
 
     def __init__(self) -> None:
         """Know of nothing yet."""
@@ -118,7 +99,7 @@ class HomeScreen(Screen[None], Reporting):
     def _look(self, at_all: bool) -> None:
         try:
             for board in self._overview.look(at_all=at_all):
-                self.post_message(self.Seen(board))
+                self.post_message(Seen(board))
         finally:
             self.call_later(self._looked)
 
@@ -126,12 +107,15 @@ class HomeScreen(Screen[None], Reporting):
     def read_presets(self) -> None:
         rows = read_rows()
         if not get_current_worker().is_cancelled:  # else they are being read anew
-            self.post_message(self.PresetsRead(rows))
+            self.post_message(PresetsRead(rows))
 
-    def on_home_screen_seen(self, message: Seen) -> None:
+    @on(Seen)
+    def take_board(self, message: Seen) -> None:
+        self.query_one(RunList).keep_marks(run.id for run in message.board.runs)
         self.board = message.board
 
-    def on_home_screen_presets_read(self, message: PresetsRead) -> None:
+    @on(PresetsRead)
+    def take_presets(self, message: PresetsRead) -> None:
         self.presets = message.rows
 
     def _show(self) -> None:
@@ -189,7 +173,7 @@ class HomeScreen(Screen[None], Reporting):
             return parameters[0] in changes(line)
         if action in {"train", "look", "new_preset"}:
             return self.row is not None and self.row.entry.preset is not None
-        return True
+        return super().check_action(action, parameters)
 
     async def _chosen(self) -> Preset | None:
         from lora_tui.tui import preset_flows

@@ -138,16 +138,19 @@ class RowList(OptionList):
     def _get_left_gutter_width(self) -> int:
         return 1
 
+    def marks_before(self, place: int) -> str:
+        """What stands before a row, as wide as the gutter: the cursor's mark."""
+        if place != self.highlighted:
+            return " "
+        here, elsewhere = (">", "-") if ascii_only() else ("▸", "▹")
+        return here if self.has_focus else elsewhere
+
     def render_line(self, y: int) -> Strip:
         line = super().render_line(y)
         place = self.scroll_offset.y + y
         if place >= len(self._rows):
             return line
-        mark = " "
-        if place == self.highlighted:
-            here, elsewhere = (">", "-") if ascii_only() else ("▸", "▹")
-            mark = here if self.has_focus else elsewhere
-        return Strip([Segment(mark, next(iter(line)).style), *line])
+        return Strip([Segment(self.marks_before(place), next(iter(line)).style), *line])
 
 
 def nothing_in(what: str, wanted: str) -> str:

@@ -1,6 +1,6 @@
 """The runs, newest first, live ones on top: state, progress, loss and curve in aligned columns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from lora_tui.core.runs import Run
 from lora_tui.core.series import sparkline
 from lora_tui.core.summary import Headline
 from lora_tui.core.text import count, duration, number, one_line
-from lora_tui.tui.columns import Part, cut, left, right, width_of
+from lora_tui.tui.columns import Part, cut, dot, left, right, width_of
 from lora_tui.tui.look import STATES, ascii_only, glyph
 from lora_tui.tui.widgets.row_list import RowList
 
@@ -144,11 +144,13 @@ def _holds(wanted: str, run: Run, line: Headline | None) -> bool:
 
 
 class RunList(RowList):
-    """The list of runs; what its keys do is up to the screen."""
+    """The list of runs, some of them marked; what its other keys do is up to the screen."""
 
     HELP = "Runs, newest first; those that are being worked on stand on top."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "select", "open", tooltip="Watch the run, or look at how it went"),
+        Binding("space", "mark", "mark", tooltip="Mark it, or take its mark away"),
+        Binding("c", "screen.compare", "compare", tooltip="The marked runs, or this one alone"),
         Binding(
             "S",
             "screen.change_run('stop')",
@@ -158,8 +160,52 @@ class RunList(RowList):
         Binding(
             "R", "screen.change_run('resume')", "resume", tooltip="Go on from its last checkpoint"
         ),
-        Binding("l", "screen.open_log", "log", tooltip="Everything its engine printed"),
         Binding("x", "screen.change_run('delete')", "delete", tooltip="Remove it and all it made"),
         Binding("delete", "screen.change_run('delete')", "delete", show=False),
         Binding("tab", "screen.other_list", "presets"),
+        Binding("a", "screen.ask", "ask", tooltip="Chat with the marked runs, or this one"),
+        Binding("l", "screen.open_log", "log", tooltip="Everything its engine printed"),
+        Binding("escape", "screen.unmark", "unmark", show=False, tooltip="Take all marks away"),
     ]
+
+    def __init__(self, *, classes: str | None = None) -> None:
+        """An empty list without marks."""
+        super().__init__(classes=classes)
+        self.marked: frozenset[str] = frozenset()
+        self._titled: tuple[str, str, int | None] = ("", "", None)
+
+    def action_mark(self) -> None:
+        """Mark the run at the cursor, or take its mark away, and go on to the next."""
+        if self.chosen is not None:
+            self._set_marks(self.marked ^ {self.chosen})
+            if self.highlighted is not None and self.highlighted < len(self._rows) - 1:
+                self.action_cursor_down()
+
+    def unmark(self) -> None:
+        """Take all marks away."""
+        self._set_marks(frozenset())
+
+    def keep_marks(self, keys: Iterable[str]) -> None:
+        """Runs that are gone lose their marks."""
+        self._set_marks(self.marked & frozenset(keys))
+
+    def _set_marks(self, marked: frozenset[str]) -> None:
+        changed, self.marked = self.marked ^ marked, marked
+        for place, row in enumerate(self._rows):
+            if row.key in changed:
+                self.refresh_line(place)
+        if changed:
+            self.set_title(*self._titled)
+            self.screen.refresh_bindings()
+
+    def set_title(self, name: str, wanted: str = "", of: int | None = None) -> None:
+        self._titled = name, wanted, of
+        number = f"{dot()}{len(self.marked)} marked" if self.marked else ""
+        super().set_title(f"{name}{number}", wanted, of)
+
+    def _get_left_gutter_width(self) -> int:
+        return 2
+
+    def marks_before(self, place: int) -> str:
+        sign = "M" if ascii_only() else "◆"
+        return super().marks_before(place) + (sign if self._rows[place].key in self.marked else " ")

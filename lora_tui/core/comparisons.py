@@ -1,0 +1,60 @@
+"""The comparisons made before: which there are, of what, and how each ended."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lora_tui.core import events, locations, runs
+from lora_tui.core.events import figure
+from lora_tui.core.members import Member
+from lora_tui.core.runs import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """One comparison in a line: of whom, when it began, how it stands."""
+
+    run: Run
+    names: tuple[str, ...]
+    created: float | None
+    state: str
+
+
+def state_of(telling: str | None, *, alive: bool) -> str:
+    """How a comparison stands; it has no steps, so one that lives and is not stopped is running.
+
+    One that was asked to stop and is gone was stopped: it saves nothing that it could lose.
+    """
+    if alive and telling not in events.FINAL:
+        return "stopping" if telling == "stopping" else "running"
+    return "stopped" if telling == "stopping" else runs.state_of(telling, alive=alive)
+
+
+def members_of(run: Run) -> list[Member]:
+    """Who is compared, without the bases: `run.json` says it before the engine does."""
+    options = runs.read_info(run).get("options")
+    found = options.get("members") if isinstance(options, Mapping) else None
+    return [Member.from_document(one) for one in found or [] if _is_member(one)]
+
+
+def _is_member(document: Any) -> bool:
+    return isinstance(document, Mapping) and set(Member.__slots__) <= set(document)
+
+
+def earlier(most: int = 200) -> list[Earlier]:
+    """The latest comparisons, newest first."""
+    return [_read(run) for run in runs.list_runs(locations.comparisons_folder())[:most]]
+
+
+def _read(run: Run) -> Earlier:
+    alive = runs.is_alive(run)  # asked before reading, so no last line is missed
+    telling: str | None = None
+    for event in events.read_ends(run.events)[1]:
+        telling = runs.told(telling, event["kind"])
+    info = runs.read_info(run)
+    names = tuple(member.name for member in members_of(run))
+    if telling is None and run.events.exists():
+        telling = "launched"  # far from the end of a long file
+    return Earlier(
+        run, names or (run.id,), figure(info.get("created")), state_of(telling, alive=alive)
+    )

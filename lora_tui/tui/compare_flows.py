@@ -1,0 +1,256 @@
+"""Opening a comparison, and what is asked around it, step by step. Call these from a worker."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textual.app import App
+from textual.screen import Screen
+
+from lora_tui.core import (
+    comparison_advice,
+    comparison_files,
+    comparisons,
+    members,
+    runs,
+    summary,
+)
+from lora_tui.core.advice import Advice, advice
+from lora_tui.core.comparison import Column, Comparison
+from lora_tui.core.errors import BadInput, LoraTuiError
+from lora_tui.core.members import Member
+from lora_tui.core.plain import moment
+from lora_tui.core.preset_files import load
+from lora_tui.core.presets import Preset
+from lora_tui.core.runs import Run
+from lora_tui.core.text import one_line
+from lora_tui.jobs import stop as stopping
+from lora_tui.tui.columns import cut
+from lora_tui.tui.look import STATES, glyph
+from lora_tui.tui.screens.ask import Ask, Question
+from lora_tui.tui.screens.choose import Choose
+from lora_tui.tui.screens.confirm import Confirm
+
+if TYPE_CHECKING:
+    from lora_tui.jobs.compare import Asked
+    from lora_tui.tui.compare_watching import Frame
+
+# --- from Home --------------------------------------------------------------------------------
+
+
+async def compare_runs(app: App[Any], picked: Sequence[Run]) -> None:
+    """Open the comparison of what runs left; those that left nothing yet are named, and left out.
+
+    Raises:
+        LoraTuiError: none of them left anything.
+    """
+    found = await _members_of(app, picked)
+    if not await _beside_others(app):
+        return
+    from lora_tui.jobs.compare import Asked
+    from lora_tui.tui.screens.compare import CompareScreen
+
+    await app.push_screen(CompareScreen(found, Asked()))
+
+
+async def ask_runs(app: App[Any], picked: Sequence[Run]) -> None:
+    """Open a chat with what runs left.
+
+    Raises:
+        LoraTuiError: none of them left anything.
+    """
+    await ask(app, await _members_of(app, picked))
+
+
+async def ask(app: App[Any], who: Sequence[Member]) -> None:
+    """Open a chat with members."""
+    from lora_tui.tui import chat_flows
+
+    await chat_flows.open_chat(app, who)
+
+
+async def _members_of(app: App[Any], picked: Sequence[Run]) -> list[Member]:
+    found, problems = await asyncio.to_thread(_results, picked)
+    if not found:
+        raise problems[0] if problems else BadInput("No run is chosen.", "Mark some with space.")
+    if problems:
+        said = " ".join(problem.summary for problem in problems)
+        app.notify(said, title="Left out", severity="warning", timeout=10, markup=False)
+    return found
+
+
+def _results(picked: Sequence[Run]) -> tuple[list[Member], list[LoraTuiError]]:
+    found, problems = list[Member](), list[LoraTuiError]()
+    for run in picked:
+        try:
+            found.append(members.of_run(run))
+        except LoraTuiError as error:
+            problems.append(error)
+    return found, problems
+
+
+async def _beside_others(app: App[Any]) -> bool:
+    """Whether to begin, after saying what else is at work on this machine."""
+    from lora_tui.jobs import talk
+
+    lines = await asyncio.to_thread(talk.rivals)
+    if not lines:
+        return True
+    first, more = one_line(lines[0].name), len(lines) - 1
+    who = f"{first} and {more} more are running" if more else f"{first} is running"
+    text = f"{who} on this machine. Measuring beside it takes memory, and slows both."
+    question = Confirm("Compare now?", text, yes="compare", no="not now", enter=True)
+    answer = await app.push_screen_wait(question)
+    return answer is True
+
+
+async def open_earlier(app: App[Any]) -> None:
+    """Choose one of the comparisons made before, and open it."""
+    found = await asyncio.to_thread(comparisons.earlier)
+    if not found:
+        app.notify("No comparison was made yet: mark runs with space, then press c.", markup=False)
+        return
+    choices = [
+        f"{glyph(one.state) if one.state in STATES else ' '} {moment(one.created, '%d %b %H:%M')}"
+        f"  {cut(', '.join(map(one_line, one.names)), 40)}"
+        for one in found
+    ]
+    at = await app.push_screen_wait(Choose("Comparisons", choices, 0))
+    if at is not None:
+        await open_comparison(app, found[at].run)
+
+
+async def open_comparison(app: App[Any], run: Run) -> None:
+    """Show a comparison there is, at work or ended."""
+    from lora_tui.tui.screens.compare import CompareScreen
+
+    who = await asyncio.to_thread(comparisons.members_of, run)
+    await app.push_screen(CompareScreen(who, run))
+
+
+# --- on the screen ----------------------------------------------------------------------------
+
+
+async def add(screen: Screen[Any], frame: "Frame", who: Sequence[Member]) -> None:
+    """Ask for one more member, and compare with it too."""
+    text = "An id or name of a run, a folder with an adapter, or a Hub id that is on this machine."
+    answers = await screen.app.push_screen_wait(
+        Ask("Add to the comparison", Question("Run, folder or Hub id", "", _no_name), text=text)
+    )
+    if answers is None:
+        return
+    more = await asyncio.to_thread(members.of_reference, answers[0])
+    if more.id in {member.id for member in who}:
+        raise BadInput(f"{more.name} is in this comparison already.", "Name another.")
+    asked = await _as_before(frame)
+    if await _may_replace(screen.app, frame):
+        _replace(screen, [*who, more], asked)
+
+
+def _no_name(text: str) -> str | None:
+    return None if text else "Name a run, a folder or a Hub id."
+
+
+async def other_prompts(screen: Screen[Any], frame: "Frame", who: Sequence[Member]) -> None:
+    """Ask for other prompts or settings, and compare anew with them."""
+    from lora_tui.tui import compare_asking
+
+    asked = await compare_asking.other(screen.app, await _as_before(frame))
+    if asked is not None and await _may_replace(screen.app, frame):
+        _replace(screen, who, asked)
+
+
+async def again(screen: Screen[Any], frame: "Frame", who: Sequence[Member]) -> None:
+    """Measure the same anew, into a comparison of its own."""
+    _replace(screen, who, await _as_before(frame))
+
+
+async def _as_before(frame: "Frame") -> "Asked":
+    """What this comparison was asked for, its rows among it."""
+    return await asyncio.to_thread(_read_asked, frame)
+
+
+def _read_asked(frame: "Frame") -> "Asked":
+    from lora_tui.tui.compare_asking import asked_before
+
+    options: Mapping[str, Any] = {}
+    if frame.run is not None:
+        options = runs.read_info(frame.run).get("options") or {}
+    asked = asked_before(options.get("settings") or frame.comparison.settings)
+    if frame.run is not None and options.get("has_rows"):
+        asked = replace(asked, preset=load(frame.run.preset))
+    return asked
+
+
+async def _may_replace(app: App[Any], frame: "Frame") -> bool:
+    """Whether to begin another: one that is still measured would slow it, and is stopped."""
+    if frame.state not in {"running", "stopping"} or frame.run is None:
+        return True
+    text = "This one is still measured. It is stopped, and keeps what it has."
+    question = Confirm("Begin another?", text, yes="stop it and begin", no="go on with this")
+    if not await app.push_screen_wait(question):
+        return False
+    if await asyncio.to_thread(runs.is_alive, frame.run):
+        await asyncio.to_thread(stopping.stop, frame.run)
+    return True
+
+
+def _replace(screen: Screen[Any], who: Sequence[Member], asked: "Asked") -> None:
+    """Show a new comparison in place of this one; its worker, which calls this, ends with it."""
+    from lora_tui.tui.screens.compare import CompareScreen
+
+    screen.app.call_next(screen.app.switch_screen, CompareScreen(who, asked))
+
+
+async def advise(app: App[Any], comparison: Comparison, column: Column) -> None:
+    """Show what would help the run of a member, by what the comparison knows of it.
+
+    Raises:
+        LoraTuiError: its run is gone, or its preset cannot be read.
+    """
+    from lora_tui.tui import advice_flows
+
+    preset, found = await asyncio.to_thread(_advice, comparison, column)
+    await advice_flows.on_run(app, preset, found)
+
+
+def _advice(comparison: Comparison, column: Column) -> tuple[Preset, list[Advice]]:
+    run = Run(Path(column.member.run))
+    if not run.path.is_dir():
+        raise BadInput(f"The run of {column.member.name} was deleted.", "Its preset is gone too.")
+    preset, snapshot = load(run.preset), summary.read_snapshot(run)
+    return preset, advice(comparison_advice.known(comparison, column, preset, snapshot))
+
+
+async def stop(app: App[Any], run: Run) -> None:
+    """End the measuring after asking; one that hangs can be killed."""
+    if not await asyncio.to_thread(runs.is_alive, run):
+        return
+    text = "What was measured so far is kept; r measures anew."
+    question = Confirm("Stop measuring?", text, yes="stop it", no="go on")
+    if await app.push_screen_wait(question):
+        await asyncio.to_thread(stopping.stop, run)
+
+
+async def delete(app: App[Any], run: Run) -> bool:
+    """Delete a comparison after asking."""
+    text = f"{run.path}\n\nIts figures and answers are removed for good; the runs stay."
+    question = Confirm("Delete this comparison?", text, yes="delete", no="keep it")
+    if not await app.push_screen_wait(question):
+        return False
+    if await asyncio.to_thread(runs.is_alive, run):
+        await asyncio.to_thread(stopping.kill, run)
+        await asyncio.to_thread(stopping.wait_until_dead, run, 10)
+    await asyncio.to_thread(runs.delete, run)
+    return True
+
+
+def say_where(app: App[Any], run: Run) -> None:
+    """Say where a comparison is kept, and copy its path where the terminal lets one."""
+    app.copy_to_clipboard(str(run.path))
+    files = [run.path / name for name in (comparison_files.MARKDOWN, comparison_files.JSON)]
+    names = " and ".join(path.name for path in files if path.is_file())
+    said = f"{run.path}" + (f"\n{names}" if names else "\nIts files are written at the end.")
+    app.notify(said, title="Kept in (path copied)", timeout=10, markup=False)
