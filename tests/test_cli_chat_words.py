@@ -1,6 +1,7 @@
 """`chat` with a script in the engine's place, and the words it says."""
 
 import fcntl
+import json
 import signal
 import subprocess
 import sys
@@ -40,6 +41,7 @@ for member in [*members.values()][1:]:
     attach(member)
 tell("ready")
 for line in sys.stdin:
+    print(line, end="", flush=True)  # into engine.log
     request = json.loads(line)
     if request["do"] == "use":
         attach(members[request["id"]])
@@ -108,7 +110,9 @@ def test_one_who_is_refused_does_not_answer_and_nobody_else_instead(
 def test_ctrl_c_ends_an_answer_and_twice_the_chat(
     scripted: Callable[..., list[str]], adapters: dict[str, str], listens: bool
 ) -> None:
-    with Terminal(scripted(adapters["one"], adapters["broken"], listens=listens)) as terminal:
+    asked = ("--system", "Be brief.", "--seed", "3", "--top-p", "0.5")
+    command = scripted(adapters["one"], adapters["broken"], *asked, listens=listens)
+    with Terminal(command) as terminal:
         terminal.wait_for("\none>")
         terminal.press("/2\r")
         terminal.wait_for("broken cannot answer.")  # and the chat goes on
@@ -124,6 +128,14 @@ def test_ctrl_c_ends_an_answer_and_twice_the_chat(
         assert "Traceback" not in terminal.text
     (run,) = runs.list_runs(locations.reports_folder())
     assert not runs.is_alive(run)
+    use, refused, ask, cancel = map(json.loads, run.log.read_text().splitlines())
+    assert [use["id"], refused["id"]] == [adapters["one"], adapters["broken"]]
+    assert ask["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hello"},
+    ]
+    assert ask["settings"] == {"temperature": 0, "top_p": 0.5, "seed": 3, "max_new_tokens": 256}
+    assert cancel == {"do": "cancel"}
 
 
 # --- words ------------------------------------------------------------------------------------

@@ -1,14 +1,18 @@
 """What a chat engine is told, and how token ids become text: no engine is needed."""
 
+import fcntl
 import os
 import queue
 import signal
+import termios
+from array import array
 from types import SimpleNamespace
 
 import pytest
 
 from lora_tui.engine.chat_requests import Ask, Requests, Use
 from lora_tui.engine.chat_stream import Words
+from tools.terminal import wait_until
 
 
 @pytest.fixture
@@ -18,8 +22,14 @@ def listened():
     before = signal.signal(signal.SIGTERM, lambda *_: stops.put(None))
     read, write = os.pipe()
     refused: list[str] = []
+
+    def is_empty():
+        left = array("i", [0])
+        fcntl.ioctl(read, termios.FIONREAD, left)
+        return left[0] == 0
+
     yield SimpleNamespace(
-        requests=Requests(read, refused.append), write=write, refused=refused, stops=stops
+        requests=Requests(read, refused.append), write=write, refused=refused, is_empty=is_empty
     )
     os.close(write)
     stops.get(timeout=30)
@@ -32,8 +42,9 @@ ASK = b'{"do":"ask","number":1,"to":["a","a","b"],"messages":[{"role":"user","co
 
 def test_requests_come_in_order_however_they_were_cut(listened):
     line = ASK + b',"settings":{"seed":3}}\n{"do":"use","id":"b"}\n'
-    for at in range(0, len(line), 7):
-        os.write(listened.write, line[at : at + 7])
+    for at in range(0, len(line), 50):
+        os.write(listened.write, line[at : at + 50])
+        wait_until(listened.is_empty, 30, "nobody reads")
     ask, use = listened.requests.next(), listened.requests.next()
     assert isinstance(ask, Ask)
     assert (ask.number, ask.to, ask.prompt) == (1, ("a", "b"), "?")
