@@ -2,14 +2,14 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
 import click
 
 from lora_tui.cli_chat_host import Host, Refused
-from lora_tui.console import DONE, FAILED, as_json, print_json, run_ids, say
+from lora_tui.console import DONE, FAILED, as_json, print_json, run_ids, say, setting_options
 from lora_tui.core import chat_settings
 from lora_tui.core.chat import UNANSWERED, Chat, Turn
 from lora_tui.core.chat_folding import Folding
@@ -20,24 +20,9 @@ from lora_tui.jobs import talk
 _INTERRUPTED = 128 + signal.SIGINT
 
 
-def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """An option for each setting; what is typed is judged where settings are declared."""
-    for item in reversed(chat_settings.KNOBS):
-        default = str(item.default)
-        command = click.option(
-            f"--{item.name.replace('_', '-')}",
-            item.name,
-            default=default,
-            show_default=bool(default),
-            metavar="TEXT" if str in item.types else "NUMBER",
-            help=f"{item.limits.help[0].upper()}{item.limits.help[1:]}.",
-        )(command)
-    return command
-
-
 @click.command()
 @click.argument("names", metavar="RUN...", nargs=-1, shell_complete=run_ids)
-@_setting_options
+@setting_options(system="")
 @click.option("--all", "to_all", is_flag=True, help="The base and every RUN answer each line.")
 @as_json
 def chat(names: Sequence[str], *, to_all: bool, as_json: bool, **typed: str) -> None:

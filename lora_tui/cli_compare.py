@@ -4,13 +4,29 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import click
 
 from lora_tui.cli_reports import followed
-from lora_tui.console import DONE, FAILED, as_json, chosen_preset, print_json, run_ids, say
-from lora_tui.core import comparison_files, comparison_table, locations, prompts, runs, summary
+from lora_tui.console import (
+    DONE,
+    FAILED,
+    as_json,
+    chosen_preset,
+    print_json,
+    run_ids,
+    say,
+    setting_options,
+)
+from lora_tui.core import (
+    chat_settings,
+    comparison_files,
+    comparison_table,
+    locations,
+    prompts,
+    runs,
+    summary,
+)
 from lora_tui.core.comparison import Comparison, Folding, read
 from lora_tui.core.comparison_table import Line
 from lora_tui.core.errors import BadInput, LoraTuiError
@@ -37,10 +53,7 @@ _WIDEST = 24
 @click.option("--data", metavar="PRESET", help="Measure on this preset's held-out rows.")
 @click.option("--number", default=8, type=click.IntRange(1, 1000), help="How many questions.")
 @click.option("--rows", default=comparing.MOST_ROWS, type=click.IntRange(1), help="Most rows.")
-@click.option("--max-new-tokens", default=64, type=click.IntRange(1), help="Longest answer.")
-@click.option("--temperature", default=0.0, type=click.FloatRange(0, 10), help="0 is greedy.")
-@click.option("--top-p", default=1.0, type=click.FloatRange(0, 1, min_open=True))
-@click.option("--seed", default=0, type=click.IntRange(0))
+@setting_options(max_new_tokens=64)
 @click.option("--open", "earlier", metavar="COMPARISON", help="Show one made before, or `last`.")
 @as_json
 def compare(
@@ -50,16 +63,21 @@ def compare(
     out: Path | None,
     earlier: str | None,
     *,
+    number: int,
+    rows: int,
     with_base: bool,
     as_json: bool,
-    **asked: Any,
+    **typed: str,
 ) -> None:
     """Measure each RUN on the same held-out rows and ask each the same.
 
     RUN can also be the folder or the Hub id of an adapter made elsewhere. Exit status 1 when none
     of them could be measured.
     """
+    settings = chat_settings.read({**typed, "system": ""}).request()
     if earlier:
+        if names:
+            raise BadInput("--open shows a comparison made before.", "Leave the other names out.")
         run = runs.find(earlier, locations.comparisons_folder())
         found = read(run)
     else:
@@ -68,7 +86,9 @@ def compare(
             Asked(
                 prompts=tuple(prompts.read(prompt_file)) if prompt_file else (),
                 preset=chosen_preset(data, ()) if data else None,
-                **asked,
+                number=number,
+                rows=rows,
+                **settings,
             ),
         )
     folder = out.absolute() if out else run.path

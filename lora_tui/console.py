@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lora_tui.core import events, preset_files, runs, text
+from lora_tui.core import chat_settings, events, preset_files, runs, text
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.items import Item
 from lora_tui.core.presets import Preset
@@ -90,3 +90,27 @@ def chosen_preset(preset: str, settings: tuple[str, ...]) -> Preset:
         LoraTuiError: there is none, or a setting does not fit.
     """
     return preset_files.with_settings(preset_files.find(preset), settings)
+
+
+def setting_options(**defaults: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option for each setting of how answers are drawn; it is judged where it is declared.
+
+    `defaults` are those that are not the settings' own; without `system` there is no such option.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for item in reversed(chat_settings.KNOBS):
+            if item.name == "system" and item.name not in defaults:
+                continue
+            default = str(defaults.get(item.name, item.default))
+            command = click.option(
+                f"--{item.name.replace('_', '-')}",
+                item.name,
+                default=default,
+                show_default=bool(default),
+                metavar="TEXT" if str in item.types else "NUMBER",
+                help=f"{item.limits.help[0].upper()}{item.limits.help[1:]}.",
+            )(command)
+        return command
+
+    return decorate

@@ -59,6 +59,13 @@ def write_adapter(
     return folder
 
 
+def of_other_shape(tensors: Tensors) -> None:
+    """The tensors of an adapter of another model."""
+    for name, (shape, _) in tensors.items():
+        new = (shape[0], 64) if "lora_A" in name else (64, shape[1])
+        tensors[name] = (new, array("f", [0.1]) * (new[0] * new[1]))
+
+
 def _normal(draw: random.Random, shape: tuple[int, int], size: float) -> tuple[Any, Any]:
     return shape, array("f", (draw.gauss(0, size) for _ in range(shape[0] * shape[1])))
 

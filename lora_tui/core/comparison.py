@@ -1,6 +1,7 @@
 """A comparison's events folded into what its screen, its files and the command line show."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -70,6 +71,7 @@ class Comparison:
     warnings: tuple[str, ...] = ()
     doing: tuple[str, str] = ("", "")
     started: Mapping[str, Any] = field(default_factory=dict)
+    dtype: str = ""
     ended: str = ""
 
     def column(self, id_: str) -> Column | None:
@@ -91,7 +93,7 @@ class Comparison:
 
 @dataclass(slots=True)
 class Folding:
-    """Takes in events in their order; kinds it does not know are passed over."""
+    """Takes in events in their order; what it does not know, or is damaged, is passed over."""
 
     now: Comparison = field(default_factory=Comparison)
 
@@ -99,7 +101,8 @@ class Folding:
         """What the events so far add up to."""
         for event in batch:
             if handler := getattr(self, f"_on_{event['kind']}", None):
-                handler(event)
+                with suppress(LookupError, TypeError, ValueError, AttributeError):  # damaged
+                    handler(event)
         return self.now
 
     def _on_members(self, event: Event) -> None:
@@ -111,6 +114,9 @@ class Folding:
 
     def _on_started(self, event: Event) -> None:
         self.now = replace(self.now, started=event)
+
+    def _on_loaded(self, event: Event) -> None:
+        self.now = replace(self.now, dtype=str(event.get("dtype", "")))
 
     def _on_held_out(self, event: Event) -> None:
         self.now = replace(self.now, held_out=event)

@@ -1,14 +1,33 @@
 """What a comparison knows of one of its runs, for advice on that run's preset."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from lora_tui.core import comparison_table
+from lora_tui.core.advice import Advice, advice
 from lora_tui.core.advice_facts import Known
 from lora_tui.core.comparison import Column, Comparison
+from lora_tui.core.errors import BadInput
 from lora_tui.core.events import figure
 from lora_tui.core.metrics import Snapshot
+from lora_tui.core.preset_files import load
 from lora_tui.core.presets import Preset
+from lora_tui.core.runs import Run
+from lora_tui.core.summary import read_snapshot
+
+
+def advices(comparison: Comparison, column: Column) -> tuple[Preset, list[Advice]]:
+    """A run's preset, and what to advise on it, once it is known how others did beside it.
+
+    Raises:
+        LoraTuiError: the run was deleted, or its preset cannot be read.
+    """
+    run = Run(Path(column.member.run))
+    if not column.member.run or not run.path.is_dir():
+        raise BadInput(f"The run of {column.member.name} was deleted.", "Its preset is gone too.")
+    preset = load(run.preset)
+    return preset, advice(known(comparison, column, preset, read_snapshot(run)))
 
 
 def known(comparison: Comparison, column: Column, preset: Preset, run: Snapshot) -> Known:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lora_tui.core import comparison_table, text
+from lora_tui.core import comparison_advice, comparison_table, text
 from lora_tui.core.comparison import Column, Comparison
+from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.events import finite
 from lora_tui.core.files import write_atomically
 
@@ -37,7 +38,7 @@ def document(comparison: Comparison, path: str, *, with_base: bool = True) -> di
         "held_out": {name: comparison.held_out.get(name) for name in names},
         "settings": dict(comparison.settings),
         "device": comparison.started.get("device"),
-        "dtype": comparison.held_out.get("dtype"),
+        "dtype": comparison.dtype or None,
         "differences": {
             line.name: dict(zip(ids, line.cells, strict=True))
             for line in comparison_table.differences(comparison)
@@ -76,12 +77,24 @@ def _run(comparison: Comparison, column: Column) -> dict[str, Any]:
         **shown,
         **measured,
         **{name: value for name, value in figures.items() if name not in shown},
+        "trainable_share": comparison_table.share(comparison, column),
+        "merged_bytes": comparison_table.merged_size(comparison, column),
         "held_out_scores": column.figure("scores"),  # `scores` are those the run itself measured
+        **_advice(comparison, column),
         "gain_of_full": comparison_table.gain(comparison, column),
         "equals_base": not column.is_base and comparison_table.equals_base(column),
         "refused": dict(column.refused) or None,
         "warnings": comparison_table.notes(comparison, column),
     }
+
+
+def _advice(comparison: Comparison, column: Column) -> dict[str, Any]:
+    """What to advise on a run beside the others, in place of what is advised on it alone."""
+    try:
+        _, found = comparison_advice.advices(comparison, column)
+    except LoraTuiError:  # made elsewhere, or deleted since
+        return {}
+    return {"advice": [one.document() for one in found]}
 
 
 def markdown(comparison: Comparison) -> str:

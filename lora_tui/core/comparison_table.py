@@ -11,6 +11,9 @@ from lora_tui.core.events import figure
 EQUAL_KL = 1e-6
 """A mean KL below this is rounding, in nats: float32 logits of equal models differ by less."""
 
+ZERO = "Its update is zero in every layer: it answers as the base does."
+"""What an adapter's files tell of it; whoever reads them says so."""
+
 LEAST_GAIN = 0.01
 """Full fine-tuning that gained less, in nats, is no measure for others: it is noise."""
 
@@ -46,7 +49,7 @@ def _flat(preset: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that had an effect: full fine-tuning reads of [lora] nothing but `method`."""
     is_full = preset.get("lora", {}).get("method") == "full"
     return {
-        f"{table}.{key}": sorted(value) if _is_set(key, value) else value
+        f"{table}.{key}": sorted(map(str, value)) if _is_set(key, value) else value
         for table, values in preset.items()
         if isinstance(values, Mapping)
         for key, value in values.items()
@@ -117,7 +120,7 @@ def table(comparison: Comparison) -> list[Line]:
 def _rows(comparison: Comparison) -> Iterator[tuple[str, Value, Callable[..., str], int]]:
     """Label, value, how it is written, and which is best: 1 the largest, -1 the least, 0 none."""
     yield "trained parameters", _trainable, text.count, -1
-    yield "share of all", lambda column: _share(comparison, column), text.share, 0
+    yield "share of all", lambda column: share(comparison, column), text.share, 0
     yield "seconds a step", _shown("seconds_per_step"), text.number, -1
     yield "tokens/s", _shown("tokens_per_second"), text.number, 1
     yield "peak memory", _shown("peak_memory_bytes"), text.size, -1
@@ -131,7 +134,7 @@ def _rows(comparison: Comparison) -> Iterator[tuple[str, Value, Callable[..., st
     yield "KL from base", _measured("kl_from_base"), text.number, 0
     yield "answers changed", _measured("changed_share"), text.share, 0
     yield "update norm", update_norm, text.number, 0
-    yield "merged size", lambda column: _merged(comparison, column), text.size, 0
+    yield "merged size", lambda column: merged_size(comparison, column), text.size, 0
     yield "steps", _shown("step"), _whole, 0
     yield "train loss, last", _shown("loss", "last"), text.number, 0
     yield "train loss, least", _shown("loss", "min"), text.number, 0
@@ -191,7 +194,8 @@ def _trainable(column: Column) -> float | None:
     return known if known is not None else figure(column.figure("trainable_parameters"))
 
 
-def _share(comparison: Comparison, column: Column) -> float | None:
+def share(comparison: Comparison, column: Column) -> float | None:
+    """Trained parameters over all."""
     base = comparison.base_of(column)
     trained = _trainable(column)
     total = figure(column.show.get("total_parameters"))
@@ -205,7 +209,7 @@ def _saved(column: Column) -> float | None:
     return known if known is not None else figure(column.figure(name))
 
 
-def _merged(comparison: Comparison, column: Column) -> float | None:
+def merged_size(comparison: Comparison, column: Column) -> float | None:
     """A merged model is as large as its base; a fully trained one is saved whole."""
     if column.member.method == "full":
         return _saved(column)
@@ -216,7 +220,7 @@ def _merged(comparison: Comparison, column: Column) -> float | None:
 def update_norm(column: Column) -> float | None:
     """The Frobenius norm of the whole update: the root of the layers' summed squares."""
     norms = column.figures.get("update_norms")
-    if not norms:
+    if not norms:  # of what is more than low-rank updates it is not computed
         return None
     return float(sum(norm * norm for norm in (*norms["layers"], norms["other"])) ** 0.5)
 
@@ -228,7 +232,7 @@ def notes(comparison: Comparison, column: Column) -> list[str]:
         found.insert(0, f"{column.refused['summary']} {column.refused['hint']}".strip())
     if column.is_base or column.refused:
         return found
-    if equals_base(column) and update_norm(column) != 0:  # of a zero update its files say so
+    if equals_base(column) and ZERO not in column.warnings:
         found.insert(0, "It changes nothing: it answers exactly as the base does.")
     base = comparison.base_of(column)
     before = figure(base.figure("held_out_loss")) if base else None
@@ -244,9 +248,9 @@ def notes(comparison: Comparison, column: Column) -> list[str]:
 def equals_base(column: Column) -> bool:
     """Whether it was measured and nothing moved."""
     moved = figure(column.figure("kl_from_base"))
-    norm = update_norm(column)
-    changed = figure(column.figure("changed_share"))
-    return norm == 0 or (moved is not None and moved < EQUAL_KL and changed == 0)
+    if moved is None:
+        return update_norm(column) == 0
+    return moved < EQUAL_KL and column.figure("changed_share") == 0
 
 
 def summary(comparison: Comparison) -> list[str]:

@@ -1,8 +1,9 @@
 """What is compared and talked to: results of runs, and adapters made elsewhere."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,7 +11,7 @@ from lora_tui.core import locations, runs
 from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.parameters import model_folder
 from lora_tui.core.preset_files import load
-from lora_tui.core.presets import is_demo
+from lora_tui.core.presets import Preset, is_demo
 from lora_tui.core.runs import Run
 
 BASE = "base"
@@ -54,7 +55,7 @@ def of_run(run: Run) -> Member:
     if not path.is_dir():
         steps = runs.checkpoint_steps(run)
         hint = "It is saved when the run stops or finishes."
-        if steps:
+        if steps and not full:
             hint += f" Its checkpoint at step {steps[-1]} is a folder that can be named instead."
         raise LoraTuiError(f"{run.id} has saved no {path.name} yet.", hint)
     return Member(
@@ -69,10 +70,10 @@ def of_run(run: Run) -> Member:
 
 
 def of_reference(text: str) -> Member:
-    """What a command line names: a run, a folder with an adapter or a model, or a Hub id of one.
+    """What a command line names: a run, a folder with an adapter, or the Hub id of one.
 
     Raises:
-        LoraTuiError: there is nothing of that name, or it is neither.
+        LoraTuiError: there is nothing of that name, or it is none.
     """
     folder = locations.local_path(text)
     if folder is not None and folder.is_dir():
@@ -143,6 +144,40 @@ def settings_of(member: Member) -> dict[str, Any]:
 def of_base(member: Member, id_: str = BASE) -> Member:
     """The base of `member` as a member of its own."""
     return Member(id_, id_, BASE, member.base, member.base, member.revision)
+
+
+def base_changes(base: Member, presets: Iterable[Preset], *, on_gpu: bool) -> dict[str, Any]:
+    """What of a preset says how `base` is loaded: as the first run of it did.
+
+    Code that comes with a model runs only where a run of that very base allowed it.
+    """
+    own = [
+        preset.model
+        for preset in presets
+        if (preset.model.name_or_path, preset.model.revision) == (base.base, base.revision)
+    ]
+    return {
+        "model.name_or_path": base.base,
+        "model.revision": base.revision,
+        "model.trust_remote_code": any(model.trust_remote_code for model in own),
+        "model.load_in_4bit": on_gpu and bool(own) and own[0].load_in_4bit,
+    }
+
+
+def told_apart(members: Iterable[Member]) -> list[Member]:
+    """The members with names that no two share: folders by as much of their path as that takes."""
+    found = list(members)
+    for depth in range(2, 6):
+        names = Counter(member.name for member in found)
+        found = [
+            replace(member, name=_longer(member, depth)) if names[member.name] > 1 else member
+            for member in found
+        ]
+    return found
+
+
+def _longer(member: Member, depth: int) -> str:
+    return member.id if member.run else "/".join(Path(member.id).parts[-depth:])
 
 
 def grouped(members: Iterable[Member]) -> list[list[Member]]:

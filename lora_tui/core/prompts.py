@@ -143,6 +143,10 @@ def _prompt(item: Any) -> str:
             return _Problem(f"no prompt, question or messages: {one_line(', '.join(item))[:60]}")
     if not isinstance(item, str):
         return _Problem("the prompt is no text")
+    try:
+        item.encode("utf-8")
+    except UnicodeEncodeError:  # half a character, as a broken escape leaves it
+        return _Problem("the prompt is no Unicode text")
     return item if item.strip() else _Problem("the prompt is empty")
 
 

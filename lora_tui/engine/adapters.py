@@ -17,6 +17,16 @@ _WEIGHTS, _PICKLE = "adapter_model.safetensors", "adapter_model.bin"
 _AGAIN = "Copy the adapter here again, or train it anew."
 _KEEPS_BASE = (True, False, "gaussian", "orthogonal", "eva")
 """Ways to start an adapter that leave the base's weights as they are (`init_lora_weights`)."""
+_REACHES_FURTHER = (
+    "modules_to_save",
+    "trainable_token_indices",
+    "layer_replication",
+    "target_parameters",
+    "alora_invocation_tokens",
+    "use_qalora",
+    "lora_bias",
+)
+"""What lets an adapter do more than add low-rank updates to layers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +38,26 @@ class Files:
     warnings: tuple[str, ...]
 
     @property
-    def alters_base(self) -> bool:
-        """Whether loading it changes the base itself, so that no other adapter may share it.
+    def further(self) -> list[str]:
+        """What it does beyond low-rank updates to layers, so that no other may share its base.
 
-        Trained biases overwrite the base's, and PiSSA and its like take a part out of the base.
+        Trained biases and tensors of the base's own overwrite the base, PiSSA and its like take a
+        part out of it, and what is trained whole stays in it when PEFT takes an adapter off.
         """
-        return self.config.bias != "none" or self.config.init_lora_weights not in _KEEPS_BASE
+        config = self.config
+        found = [name for name in _REACHES_FURTHER if getattr(config, name, None)]
+        if config.bias != "none":
+            found.append("bias")
+        if config.init_lora_weights not in _KEEPS_BASE:
+            found.append("init_lora_weights")
+        if not all(".lora_" in name for name in self.tensors) and not found:
+            found.append("tensors of the base's own")
+        return found
 
     @property
     def is_plain(self) -> bool:
         """Whether PEFT can take it into one batch with others."""
-        return not (self.config.use_dora or self.config.modules_to_save or self.alters_base)
+        return not self.further and not self.config.use_dora
 
     @property
     def parameters(self) -> int:
@@ -53,13 +72,15 @@ class Files:
     @property
     def is_zero(self) -> bool:
         """Whether every update is a product with zero."""
-        halves = {name: tensor for name, tensor in self.tensors.items() if _half(name)}
-        pairs: dict[str, bool] = {}
-        for name, tensor in halves.items():
+        if not self.is_plain:
+            return False
+        updates: dict[str, bool] = {}
+        for name, tensor in self.tensors.items():
             module = _module(name)
-            pairs[module] = pairs.get(module, False) or not bool(tensor.any())
-        others = set(self.tensors) - set(halves)
-        return bool(pairs) and all(pairs.values()) and not others
+            updates[module] = updates.get(module, True) and bool(tensor.any())
+        return not any(updates.values()) or (
+            self.config.lora_alpha == 0 and not self.config.alpha_pattern
+        )
 
 
 def _half(name: str) -> str:
@@ -153,15 +174,25 @@ def _check_rank(config: Any, tensors: Mapping[str, torch.Tensor]) -> None:
     Raises:
         LoraTuiError: they have another.
     """
-    if config.rank_pattern:
-        return
-    ranks = {tensor.shape[0] for name, tensor in tensors.items() if _half(name) == "A"}
-    if ranks and ranks != {config.r}:
-        found = " and ".join(map(str, sorted(ranks)))
-        raise LoraTuiError(
-            f"Its weights have rank {found}, but its adapter_config.json says r = {config.r}.",
-            "Configuration and weights are of different adapters: copy both again.",
-        )
+    for name, tensor in tensors.items():
+        if _half(name) != "A":
+            continue
+        module = _module(name)
+        says = _rank_of(config, module)
+        if tensor.shape[0] != says:
+            raise LoraTuiError(
+                f"Its weights have rank {tensor.shape[0]}, but its adapter_config.json says r = "
+                f"{says} ({module}).",
+                "Configuration and weights are of different adapters: copy both again.",
+            )
+
+
+def _rank_of(config: Any, module: str) -> int:
+    """The rank of a layer, as peft.tuners.tuners_utils.get_pattern_key finds it."""
+    for pattern, rank in (config.rank_pattern or {}).items():
+        if re.match(rf"(.*\.)?({pattern})$", module):
+            return int(rank)
+    return int(config.r)
 
 
 def explain_misfit(error: Exception) -> LoraTuiError:
@@ -176,6 +207,8 @@ def explain_misfit(error: Exception) -> LoraTuiError:
             "It was trained on another model; correct base_model_name_or_path in its "
             "adapter_config.json.",
         )
+    if isinstance(error, KeyError):
+        return LoraTuiError(f"{_module(str(error.args[0]))} is missing from its file.", _AGAIN)
     if "Target modules" in text or "No modules were targeted" in text:
         return LoraTuiError(
             "It does not fit this base: none of its target modules is a layer here.",

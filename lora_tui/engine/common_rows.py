@@ -25,21 +25,34 @@ class Trained:
     """The rows a run trained on: by its preset, and how many it read until it had enough."""
 
     preset: Preset
-    read: int | None
+    read: int | None = None
+    fingerprint: str | None = None
 
     @classmethod
     def of(cls, run: Run, preset: Preset) -> Self:
         """As the run's `data` event tells it; where it does not, all training rows."""
-        return cls(preset, whole(read_snapshot(run).facts.get("data", {}).get("read")))
+        said = read_snapshot(run).facts.get("data", {})
+        return cls(preset, whole(said.get("read")), said.get("fingerprint"))
 
-    def keys(self) -> set[bytes]:
-        """What identifies each of the rows."""
+    def keys(self) -> tuple[set[bytes], bool]:
+        """What identifies each of the rows, and whether the data is still what it was.
+
+        Where it changed, nobody knows which rows were held out: all count as trained on.
+
+        Raises:
+            LoraTuiError: its data cannot be read.
+        """
         source = open_source(self.preset.data)
-        rows, held_out = data.split(source, self.preset)
-        if self.read is not None:  # it counts held-out rows and broken places too
-            rows = rows[: max(0, self.read - len(held_out) - sum(source.broken.values()))]
+        is_same = self.fingerprint in {None, source.fingerprint}
+        rows: Sequence[Row]
+        if is_same:
+            rows, held_out = data.split(source, self.preset)
+            if self.read is not None:  # it counts held-out rows and broken places too
+                rows = rows[: max(0, self.read - len(held_out) - sum(source.broken.values()))]
+        else:
+            rows = [*source.rows, *(source.held_out or ())]
         shapes = Shapes(source.columns, self.preset.data)
-        return {key for row in rows if (key := _key(shapes, row))}
+        return {key for row in rows if (key := _key(shapes, row))}, is_same
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,5 +108,7 @@ def _key(shapes: Shapes, row: Row) -> bytes:
         content = shapes.read(row)
     except BadRow:
         return b""
-    said = json.dumps(content, sort_keys=True, default=str).encode("utf-8", "replace")
+    if not isinstance(content, str):
+        content = [{**one, "content": str(one.get("content", "")).strip()} for one in content]
+    said = json.dumps(content, sort_keys=True, default=str).encode("utf-8", "replace").strip()
     return hashlib.blake2b(said, digest_size=16).digest()

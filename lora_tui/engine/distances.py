@@ -67,29 +67,44 @@ def divergence(tuned: torch.Tensor, base: torch.Tensor) -> float:
 Norms = dict[str, Any]
 
 
-def of_adapter(layers: Iterable[tuple[str, Any]], name: str) -> Norms:
+def of_adapter(layers: Sequence[tuple[str, Any]], name: str) -> Norms | None:
     """The Frobenius norm of an adapter's update, by layer of the model.
+
+    None where a layer's update has another form than LoRA's or DoRA's on a linear layer.
 
     Args:
         layers: The model's LoRA layers with their names.
         name: What PEFT calls the adapter.
     """
+    if any(layer.use_dora.get(name, False) and not _is_linear(layer) for _, layer in layers):
+        return None
     return _by_layer(
         (module, _update(layer, name), _squared(_weight(layer))) for module, layer in layers
     )
 
 
-def of_whole(base: Any, tuned: Any) -> Norms:
-    """The same for a model of which every weight was trained."""
+def _is_linear(layer: Any) -> bool:
+    return isinstance(layer.get_base_layer(), torch.nn.Linear)
+
+
+def of_whole(base: Any, tuned: Any) -> Norms | None:
+    """The same for a model of which every weight was trained.
+
+    None where the two do not have the same weights, as beside a base in 4 bits.
+    """
     before = {
         key.replace(".base_layer.", "."): weight
         for key, weight in base.named_parameters()
         if ".lora_" not in key
     }
+    after = dict(tuned.named_parameters())
+    if {key: weight.shape for key, weight in before.items()} != {
+        key: weight.shape for key, weight in after.items()
+    }:
+        return None
     return _by_layer(
         (key, _squared(weight.float() - before[key].float()), _squared(before[key]))
-        for key, weight in tuned.named_parameters()
-        if key in before and before[key].shape == weight.shape
+        for key, weight in after.items()
     )
 
 

@@ -3,13 +3,13 @@
 import math
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lora_tui.core.errors import LoraTuiError
-from lora_tui.core.members import BASE, Member
+from lora_tui.core.members import BASE, Member, base_changes
 from lora_tui.core.parameters import read_base
 from lora_tui.core.preset_files import changed
 from lora_tui.core.presets import Preset
@@ -29,12 +29,16 @@ _BATCH = 32  # greedy answers at once; of one that is drawn, chance must not dep
 
 @dataclass(slots=True)
 class Group:
-    """One base at work: its rows, what is asked of it, and what it answered itself."""
+    """One base at work: its rows, what is asked of it, and what it answered itself.
+
+    `answers` are the base's greedy ones, `said` those that were drawn as asked for.
+    """
 
     resident: Resident
     rows: Rows | None
     prompts: list[list[int]]
     answers: list[list[int]] = field(default_factory=list)
+    said: list[list[int]] = field(default_factory=list)
 
 
 class Measuring:
@@ -87,15 +91,16 @@ class Measuring:
 
     def _open(self, base: Member) -> Group:
         self._do(base, "loading the base")
-        of_base: dict[str, Any] = {"model.name_or_path": base.base, "model.revision": base.revision}
+        of_base = base_changes(base, self._trained.values(), on_gpu=self.job.platform.on_gpu)
         try:
-            resident = Resident(changed(self.job.preset, of_base), self.job.platform)
+            resident = Resident(changed(self.job.preset, dict(of_base)), self.job.platform)
         except LoraTuiError as error:
             raise LoraTuiError(
                 f"Its base cannot be loaded: {error.summary}",
                 "Put it back or fetch it; where it moved, correct base_model_name_or_path in "
                 "adapter_config.json.",
             ) from error
+        self.job.emit("loaded", id=base.id, dtype=resident.dtype)
         self._do(base, "reading held-out rows")
         rows = self._rows(resident, of_base)
         if self._questions is None:
@@ -107,17 +112,21 @@ class Measuring:
     def _prompt(resident: Resident, asked: list[Message]) -> list[int]:
         return data.prompt_ids(resident.template, resident.template.fitted(asked))
 
-    def _rows(self, resident: Resident, of_base: dict[str, Any]) -> Rows | None:
+    def _rows(self, resident: Resident, of_base: Mapping[str, Any]) -> Rows | None:
         """Rows that were held out by the first preset that has some, and trained on by no run."""
         is_first = self._seen is None
         if self._seen is None:
             self._seen = self._trained_on()
         while self._candidates:
-            preset = changed(self._candidates[0], of_base)
-            rows = common_rows.common(
-                preset, resident.tokenizer, self._seen, int(self._asked["rows"])
-            )
-            if rows.examples:
+            preset = changed(self._candidates[0], dict(of_base))
+            try:
+                rows = common_rows.common(
+                    preset, resident.tokenizer, self._seen, int(self._asked["rows"])
+                )
+            except LoraTuiError as error:
+                self.job.warn(f"Held-out rows cannot be read: {error.summary}")
+                rows = None
+            if rows and rows.examples:
                 if is_first:
                     self.job.emit(
                         "held_out",
@@ -125,7 +134,6 @@ class Measuring:
                         rows=len(rows.examples),
                         tokens=rows.tokens,
                         left_out=rows.left_out,
-                        dtype=resident.dtype,
                     )
                 return rows
             self._candidates.pop(0)
@@ -141,10 +149,25 @@ class Measuring:
         done = []
         for folder, preset in self._trained.items():
             trained = Trained.of(Run(Path(folder)), preset)
-            what = (preset.data, preset.training.seed, trained.read)
-            if what not in done:
-                found |= trained.keys()
-                done.append(what)
+            what = (preset.data, preset.training.seed, trained.read, trained.fingerprint)
+            if what in done:
+                continue
+            done.append(what)
+            name = Path(folder).name
+            try:
+                keys, is_same = trained.keys()
+            except LoraTuiError as error:
+                self.job.warn(
+                    f"Which rows {name} was trained on is not known: {error.summary} Held-out rows "
+                    "may be among them."
+                )
+                continue
+            found |= keys
+            if not is_same:
+                self.job.warn(
+                    f"The data of {name} changed since it was trained: none of its rows counts as "
+                    "held out."
+                )
         return found
 
     def _ask(self, rows: Rows | None) -> list[list[Message]]:
@@ -171,7 +194,7 @@ class Measuring:
         self._do(member, "loading")
         resident = group.resident
         attached = resident.attach(member)
-        for text in (*self._about(member), *attached.warnings):
+        for text in (*self._about(group, member), *attached.warnings):
             self.job.emit("noted", id=member.id, text=text)
         resident.use(member.id)
         self._tell(member, **self._sizes(group, member))
@@ -181,21 +204,23 @@ class Measuring:
                 resident.model, group.rows.examples, pad_id(resident.tokenizer), self.job.stop
             )
             self._tell(member, held_out_loss=loss, perplexity=math.exp(min(loss, 700.0)))
-        if group.prompts:
+        if group.prompts and (member.method == BASE or group.answers):
             self._do(member, "answers")
             self._answer(group, member)
-        if group.prompts and member.method != BASE:
+        if group.answers and member.method != BASE:
             self._do(member, "distance from the base")
             self._tell(member, kl_from_base=self._distance(group, member))
         if group.rows and group.rows.task:
             self._do(member, "task score")
             self._tell(member, scores=self._scores(group, member))
 
-    def _about(self, member: Member) -> Sequence[str]:
+    def _about(self, group: Group, member: Member) -> Iterator[str]:
         preset = self._trained.get(member.run)
-        if preset and preset.model.load_in_4bit and not self.job.preset.model.load_in_4bit:
-            return ("It was trained on the base in 4 bits, and is measured on it in 16 or more.",)
-        return ()
+        in_4bit = group.resident.preset.model.load_in_4bit
+        if preset and preset.model.load_in_4bit and not in_4bit:
+            yield "It was trained on the base in 4 bits, and is measured on it in 16 or more."
+        if group.rows and not preset and member.method != BASE:
+            yield "It was made elsewhere: whether it was trained on the held-out rows is not known."
 
     def _sizes(self, group: Group, member: Member) -> dict[str, Any]:
         if member.method == BASE:
@@ -207,15 +232,21 @@ class Measuring:
         return group.resident.sizes(member.id)
 
     def _answer(self, group: Group, member: Member) -> None:
+        """What it says, drawn as asked for; how many answers change is told by greedy ones."""
         made = self._generate(group, member, group.prompts, self._settings)
+        likeliest = made
+        if self._settings.temperature:
+            greedy = Settings(self._settings.max_new_tokens)
+            likeliest = self._generate(group, member, group.prompts, greedy)
         if member.method == BASE:
-            group.answers = made
+            group.answers, group.said = likeliest, made
         texts = group.resident.tokenizer.batch_decode(made, skip_special_tokens=True)
-        changed_ = [ids != before for ids, before in zip(made, group.answers, strict=True)]
         for at, text in enumerate(texts):
-            self.job.emit("output", prompt=at, id=member.id, text=text, changed=changed_[at])
+            is_changed = made[at] != group.said[at]
+            self.job.emit("output", prompt=at, id=member.id, text=text, changed=is_changed)
         if member.method != BASE:
-            self._tell(member, changed_share=sum(changed_) / len(changed_))
+            pairs = zip(likeliest, group.answers, strict=True)
+            self._tell(member, changed_share=sum(a != b for a, b in pairs) / len(likeliest))
 
     def _generate(
         self, group: Group, member: Member, prompts: Sequence[Sequence[int]], settings: Settings

@@ -12,6 +12,7 @@ from peft import PeftModel, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from transformers import AutoModelForCausalLM
 
+from lora_tui.core.comparison_table import ZERO
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.members import BASE, Member
 from lora_tui.core.parameters import model_folder
@@ -101,8 +102,12 @@ class Resident:
         files = adapters.read(folder)
         warnings = [*files.warnings]
         if files.is_zero:
-            warnings.append("Its update is zero in every layer: it answers as the base does.")
-        if files.alters_base:
+            warnings.append(ZERO)
+        if further := files.further:
+            warnings.append(
+                f"It does more than add low-rank updates ({', '.join(further)}): it stands on a "
+                "base of its own, and its update norm is not computed."
+            )
             own = models.load_base(self.preset, self.platform)
             place = _Place(name="own")
             place.model, told = self._put_on(own, None, files, "own", folder)
@@ -129,10 +134,12 @@ class Resident:
                 wrapped = PeftModel(base, files.config, adapter_name=name)
             result = wrapped.load_adapter(str(folder), name, torch_device=str(base.device))
         except Exception as error:  # PEFT raises whatever torch does
-            if shared is not None and name in shared.peft_config:
-                shared.delete_adapter(name)
-            elif shared is None and wrapped is not None:
-                wrapped.unload()
+            if shared is None:
+                _strip(base)
+            else:
+                shared.peft_config.pop(name, None)
+                for _, layer in _layers(shared):
+                    layer.delete_adapter(name)
             raise adapters.explain_misfit(error) from error
         wrapped.eval()
         expected = len(get_peft_model_state_dict(wrapped, adapter_name=name))
@@ -246,13 +253,22 @@ class Resident:
         if not place.name:
             return {"update_norms": distances.of_whole(self._base, place.model)}
         model = place.model if place.model is not None else self._shared
-        layers = [
-            (name, layer)
-            for name, layer in model.named_modules()
-            if isinstance(layer, LoraLayer) and place.name in layer.scaling
-        ]
+        layers = [pair for pair in _layers(model) if place.name in pair[1].scaling]
+        norms = distances.of_adapter(layers, place.name) if place.model is None else None
         return {
-            "update_norms": distances.of_adapter(layers, place.name),
+            "update_norms": norms,
             "trainable_parameters": place.parameters,
             "adapter_bytes": place.bytes,
         }
+
+
+def _layers(model: Any) -> list[tuple[str, Any]]:
+    """The LoRA layers that PEFT put into a model, with their names."""
+    return [(name, layer) for name, layer in model.named_modules() if isinstance(layer, LoraLayer)]
+
+
+def _strip(base: Any) -> None:
+    """Take out what PEFT put in before it failed; it hands out nothing to undo it with."""
+    for name, layer in _layers(base):
+        parent, _, own = name.rpartition(".")
+        setattr(base.get_submodule(parent), own, layer.get_base_layer())

@@ -7,7 +7,7 @@ from typing import Any
 
 from lora_tui.core import runs
 from lora_tui.core.errors import BadInput, LoraTuiError
-from lora_tui.core.members import Member
+from lora_tui.core.members import Member, base_changes, of_base, told_apart
 from lora_tui.core.preset_files import changed, load
 from lora_tui.core.presets import LoraSettings, Preset
 from lora_tui.core.runs import Run
@@ -27,7 +27,7 @@ class Asked:
         rows: The most held-out rows that the loss is measured on.
         max_new_tokens: How long an answer may be.
         temperature: 0 takes the likeliest token.
-        top_p: Of the likeliest tokens, those that make up this share, where it is not 0.
+        top_p: Of the likeliest tokens, those that make up this share, where temperature is not 0.
         seed: Where chance begins, the same for everybody.
         preset: Whose held-out rows; None for the first run's.
     """
@@ -58,6 +58,7 @@ def start(members: Sequence[Member], asked: Asked) -> Run:
         raise BadInput("There is nothing to compare.", "Name a run, or an adapter's folder.")
     if twice := [one.id for at, one in enumerate(members) if one.id in _ids(members[:at])]:
         raise BadInput(f"{twice[0]} is named twice.", "Name each once.")
+    members = told_apart(members)
     preset, has_rows = measuring_preset(members, asked.preset)
     options: Mapping[str, Any] = {
         "members": [member.document() for member in members],
@@ -88,28 +89,22 @@ def measuring_preset(members: Sequence[Member], given: Preset | None) -> tuple[P
     Raises:
         LoraTuiError: the preset of a run, or the data that `given` names, cannot be read.
     """
-    source = launch.located(given) if given else None
-    for member in members:
-        if source is None and member.run:
-            source = load(Run(Path(member.run)).preset)
-    preset = replace(source or Preset(), lora=LoraSettings())
+    own = [load(Run(Path(member.run)).preset) for member in members if member.run]
+    sources = [launch.located(given)] if given else own
+    preset = replace(sources[0] if sources else Preset(), lora=LoraSettings())
+    on_gpu = _is_on_gpu(preset)
     changes = {
-        "model.name_or_path": members[0].base,
-        "model.revision": members[0].revision,
+        **base_changes(of_base(members[0]), own, on_gpu=on_gpu),
         "engine.backend": "transformers",
         "engine.processes": 1,
         "training.optim": "adamw_torch_fused",
+        **({} if on_gpu else {"engine.device": "cpu", "model.dtype": "auto"}),
     }
-    return _fitting(changed(preset, changes)), source is not None
+    return changed(preset, changes), bool(sources)
 
 
-def _fitting(preset: Preset) -> Preset:
-    """The preset without what needs a GPU that is not here."""
+def _is_on_gpu(preset: Preset) -> bool:
     try:
-        on_gpu = machine.place_of(preset).platform.on_gpu
+        return machine.place_of(preset).platform.on_gpu
     except LoraTuiError:  # it names a GPU that this machine has not
-        on_gpu = False
-    if on_gpu:
-        return preset
-    changes = {"engine.device": "cpu", "model.load_in_4bit": False, "model.dtype": "auto"}
-    return changed(preset, changes)
+        return False

@@ -135,7 +135,7 @@ def table_of(asked: Sequence[Member]) -> list[Member]:
     if not asked:
         raise BadInput("There is nobody to talk to.", "Name a run, or a folder with an adapter.")
     once = {member.id: member for member in asked if member.method != BASE}
-    groups = members.grouped(once.values()) or [[members.of_base(asked[0])]]
+    groups = members.grouped(members.told_apart(once.values())) or [[members.of_base(asked[0])]]
     if len(groups) > 1:
         bases = "\n".join(
             f"  {group[0].base}: {', '.join(member.name for member in group[1:])}"

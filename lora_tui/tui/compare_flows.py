@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual.app import App
@@ -15,15 +14,12 @@ from lora_tui.core import (
     comparisons,
     members,
     runs,
-    summary,
 )
-from lora_tui.core.advice import Advice, advice
 from lora_tui.core.comparison import Column, Comparison
 from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.members import Member
 from lora_tui.core.plain import moment
 from lora_tui.core.preset_files import load
-from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
 from lora_tui.core.text import one_line
 from lora_tui.jobs import stop as stopping
@@ -212,16 +208,8 @@ async def advise(app: App[Any], comparison: Comparison, column: Column) -> None:
     """
     from lora_tui.tui import advice_flows
 
-    preset, found = await asyncio.to_thread(_advice, comparison, column)
+    preset, found = await asyncio.to_thread(comparison_advice.advices, comparison, column)
     await advice_flows.on_run(app, preset, found)
-
-
-def _advice(comparison: Comparison, column: Column) -> tuple[Preset, list[Advice]]:
-    run = Run(Path(column.member.run))
-    if not run.path.is_dir():
-        raise BadInput(f"The run of {column.member.name} was deleted.", "Its preset is gone too.")
-    preset, snapshot = load(run.preset), summary.read_snapshot(run)
-    return preset, advice(comparison_advice.known(comparison, column, preset, snapshot))
 
 
 async def stop(app: App[Any], run: Run) -> None:

@@ -162,13 +162,32 @@ def test_notes_say_what_is_wrong_in_words(found):
     assert comparison_table.update_norm(column(found, "full")) == pytest.approx(5.0)
 
 
-def test_a_zero_update_equals_the_base_and_is_said_once(found):
-    zero = {"layers": [0.0], "relative": [0.0], "other": 0.0}
-    one = Folding(found).fold([{"kind": "measured", "id": "r8", "update_norms": zero}])
-    assert comparison_table.equals_base(column(one, "r8"))
-    assert not any(
-        "changes nothing" in note for note in comparison_table.notes(one, column(one, "r8"))
-    )
+def test_what_its_files_say_of_a_zero_update_is_not_said_twice(found):
+    zero = {"kind": "noted", "id": "r8", "text": comparison_table.ZERO}
+    one = Folding(found).fold([zero])
+    notes = comparison_table.notes(one, column(one, "r8"))
+    assert comparison_table.ZERO in notes and not any("changes nothing" in note for note in notes)
+
+
+def test_what_was_asked_counts_more_than_the_norm(found):
+    """An adapter may train more than low-rank updates: a norm of zero alone says little."""
+    norms = {"layers": [0.0], "relative": [0.0], "other": 0.0}
+    moved = {"kind": "measured", "id": "r4", "update_norms": norms}
+    one = Folding(found).fold([moved])
+    assert not comparison_table.equals_base(column(one, "r4"))
+    unasked = Folding(found).fold([{**moved, "id": "full"}])
+    assert comparison_table.equals_base(column(unasked, "full"))
+
+
+def test_damaged_events_are_passed_over(found):
+    damaged: list[dict[str, Any]] = [
+        {"kind": "output", "prompt": 9, "id": "r4", "text": "x"},
+        {"kind": "members", "members": [{}]},
+        {"kind": "measured"},
+        {"kind": "noted", "id": "r4"},
+        {"kind": "prompts", "prompts": 3},
+    ]
+    assert Folding(found).fold(damaged) == found
 
 
 def test_nan_is_never_the_best(found):

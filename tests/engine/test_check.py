@@ -39,7 +39,7 @@ def checker(engines):
         env=engines.environment,
     ) as engine:
         yield engine
-        engine.stdin.close()
+        engine.communicate()  # closes its input, which ends it
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import shutil
 import threading
-from array import array
 
 import pytest
 import torch
@@ -15,7 +14,7 @@ from lora_tui.core.members import Member
 from lora_tui.engine.common_rows import Trained, common
 from lora_tui.jobs import compare
 from lora_tui.jobs.follow import follow
-from tests.adapters import DEMO_MODEL, write_adapter
+from tests.adapters import DEMO_MODEL, of_other_shape, write_adapter
 from tests.engine import plain
 
 ROWS = [
@@ -121,12 +120,6 @@ def with_nan(tensors):
 
 def one_factor(tensors):
     del tensors["base_model.model.model.layers.0.mlp.down_proj.lora_A.weight"]
-
-
-def of_other_shape(tensors):
-    for name, (shape, _) in tensors.items():
-        new = (shape[0], 64) if "lora_A" in name else (64, shape[1])
-        tensors[name] = (new, array("f", [0.1]) * (new[0] * new[1]))
 
 
 class Evil:
@@ -235,9 +228,44 @@ def test_rows_that_a_run_trained_on_are_not_measured_on(few_rows, tokenizer, tmp
     other = preset_files.with_settings(
         preset, [f"data.source={seen}", "data.eval_fraction=0", "training.max_steps=-1"]
     )
-    keys = Trained(other, read=None).keys()
+    keys, is_same = Trained(other).keys()
+    assert is_same
     rows = common(preset, tokenizer, keys, 100)
     assert (len(rows.examples), rows.left_out) == (4, 2)
     assert [row["question"] for row in rows.rows] == [row["question"] for row in ROWS[2:6]]
-    assert len(common(preset, tokenizer, Trained(other, read=0).keys(), 100).examples) == 6
+    assert len(common(preset, tokenizer, Trained(other, read=0).keys()[0], 100).examples) == 6
     assert len(common(preset, tokenizer, keys, 3).examples) == 3
+
+
+def test_data_that_changed_since_counts_as_trained_on(few_rows, tokenizer):
+    """Where its rows moved, which were held out cannot be known any more."""
+    preset = preset_files.with_settings(preset_files.find("demo"), [f"data.source={few_rows}"])
+    keys, is_same = Trained(preset, read=0, fingerprint="another").keys()
+    assert not is_same
+    assert not common(preset, tokenizer, keys, 100).examples
+
+
+def test_a_blank_does_not_hide_that_a_row_was_trained_on(few_rows, tokenizer, tmp_path):
+    rows = [json.loads(line) for line in (few_rows / "test.jsonl").read_text().splitlines()]
+    spaced = tmp_path / "spaced.jsonl"
+    lines = [json.dumps({**row, "question": f"{row['question']} "}) for row in rows]
+    spaced.write_text("\n".join(lines), "utf-8")
+    preset = preset_files.with_settings(preset_files.find("demo"), [f"data.source={few_rows}"])
+    other = preset_files.with_settings(
+        preset, [f"data.source={spaced}", "data.eval_fraction=0", "training.max_steps=-1"]
+    )
+    assert not common(preset, tokenizer, Trained(other).keys()[0], 100).examples
+
+
+def test_what_became_of_one_runs_data_does_not_keep_the_rest(engines, tmp_path, monkeypatch):
+    """Rows that are gone or changed are said; who trained on them is still asked and measured."""
+    gone = engines.create("demo", f"data.source={tmp_path / 'gone.jsonl'}")
+    here = engines.create("demo")
+    for run in (gone, here):
+        write_adapter(run.adapter)
+    both = [members.of_run(gone), members.of_run(here)]
+    _, found = compared(engines, monkeypatch, both, prompts=("Who are you?",), rows=4)
+    assert not any(column.refused for column in found.columns)
+    assert found.held_out["rows"] == 4
+    said = " ".join(found.warnings)
+    assert "Held-out rows cannot be read" in said and f"{gone.id} was trained on is not" in said

@@ -1,15 +1,19 @@
 """One resident base: swapping, mixing and taking off leave every member as it was."""
 
+from array import array
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 
 from lora_tui.core import members, preset_files
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.platforms import Platform
 from lora_tui.engine.generation import Settings
 from lora_tui.engine.resident import Resident
-from tests.adapters import write_adapter
+from tests.adapters import of_other_shape, write_adapter
+from tests.engine import plain
 
 GO = SimpleNamespace(requested=False)
 FEW = Settings(max_new_tokens=12)
@@ -84,6 +88,65 @@ def test_swapping_leaves_everybody_as_they_were(resident, home):
     assert say(resident, order[1]) == before[order[1]]
 
 
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "rslora": {"use_rslora": True},
+    "dora": {"use_dora": True},
+    "patterns": {"alpha_pattern": {"v_proj": 64}, "rank_pattern": {"q_proj": 4}},
+    "saved-head": {"modules_to_save": ["lm_head"]},
+    "replicated": {"layer_replication": [[0, 2], [0, 2]]},
+    "biased": {"bias": "all"},
+    "fails-in-peft": {"target_modules": ["q_proj", "input_layernorm"]},
+    "of-no-layer": {"target_modules": ["c_attn"]},
+}
+
+
+def with_base_tensor(tensors):
+    """What an adapter carries whose maker saved a layer of the base with it."""
+    shape, values = 256 * 768, "base_model.model.model.layers.0.mlp.down_proj.weight"
+    tensors[values] = ((256, 768), array("f", [0.01]) * shape)
+
+
+def with_head(tensors):
+    tensors["base_model.model.lm_head.weight"] = ((2048, 256), array("f", [0.01]) * (2048 * 256))
+
+
+@pytest.mark.parametrize("others", [False, True], ids=["alone", "beside-others"])
+@pytest.mark.parametrize("kind", [*KINDS, "base-tensor", "of-another-shape"])
+def test_no_adapter_changes_the_base(home, tmp_path, kind, others):
+    """To the bit, while it is attached, after it failed, and after it was taken off."""
+    resident = Resident(preset_files.find("demo"), Platform("transformers", "cpu", bfloat16=False))
+    ids = torch.tensor([asked(resident)])
+
+    def logits():
+        resident.use("base")
+        with torch.no_grad():
+            return resident.model(ids).logits
+
+    before = logits()
+    if others:
+        resident.attach(member(home, "one"))
+    changes = {
+        "base-tensor": with_base_tensor,
+        "of-another-shape": of_other_shape,
+        "saved-head": with_head,
+    }
+    write_adapter(
+        tmp_path / "it", r=4, change=changes.get(kind, lambda _: None), **KINDS.get(kind, {})
+    )
+    it = members.of_reference(str(tmp_path / "it"))
+    try:
+        resident.attach(it)
+    except LoraTuiError:
+        assert kind in {"fails-in-peft", "of-no-layer", "of-another-shape"}
+    else:
+        say(resident, it.id)
+    assert torch.equal(logits(), before)
+    resident.detach(it.id)
+    assert torch.equal(logits(), before)
+    assert not [name for name, _ in resident.model.named_parameters() if "lora_" in name] or others
+
+
 def test_what_no_batch_can_hold_is_refused(resident, home):
     dora = member(home, "dora")
     resident.attach(dora)
@@ -113,3 +176,21 @@ def test_tokens_come_one_by_one_and_stop_when_that_is_asked(resident):
     made = resident.generate(prompts, ["base", "base"], FEW, stop=stop, on_tokens=take)
     assert 3 <= len(came) <= 4  # the token at hand is finished
     assert made == [[step[row] for step in came] for row in range(2)]
+
+
+@pytest.mark.parametrize("kind", ["plain", "rslora", "dora", "patterns"])
+def test_the_update_norm_is_that_of_merged_weights(tmp_path, kind):
+    resident = Resident(preset_files.find("demo"), Platform("transformers", "cpu", bfloat16=False))
+    it = members.of_reference(str(write_adapter(tmp_path / "it", r=4, **KINDS[kind])))
+    resident.attach(it)
+    before = dict(plain.load().named_parameters())
+    merged = plain.load(it.path, "lora").merge_and_unload()
+    squares = {
+        name: float((weight - before[name]).detach().double().square().sum())
+        for name, weight in merged.named_parameters()
+    }
+    norms = resident.sizes(it.id)["update_norms"]
+    assert len(norms["layers"]) == 4 and norms["other"] == 0
+    for at, norm in enumerate(norms["layers"]):
+        own = sum(square for name, square in squares.items() if f".layers.{at}." in name)
+        assert norm == pytest.approx(own**0.5, rel=1e-4)
