@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import os
 import platform
+import shutil
 import sys
 import tempfile
 import threading
@@ -42,11 +43,12 @@ def main() -> None:
         os.environ["LORA_TUI_HOME"] = str(Path(folder) / "home")
         model = Path(folder) / "SmolLM2-135M-shape"
         build_model(model, arguments.rows)
+        arguments.rows = Path(shutil.copy(arguments.rows, Path(folder) / "gsm8k.jsonl"))
         runs = [train(name, preset, model, arguments) for name, preset in PRESETS.items()]
         asked = compare.Asked(number=4, max_new_tokens=32)
         found = compare.start([members.of_run(run) for run in reversed(runs)], asked)
         wait(found)
-        shown = asyncio.run(screen_text(found))
+        shown = without(f"{folder}/", asyncio.run(screen_text(found)))
         sentences = notes(found)
     arguments.out.write_text(document(shown, sentences, arguments, load), encoding="utf-8")
 
@@ -97,6 +99,17 @@ async def screen_text(run: Run) -> str:
             for strip in app.screen._compositor.render_strips()
         ]
     return "\n".join(lines).strip("\n")
+
+
+def without(folder: str, shown: str) -> str:
+    """The text without a folder that is gone by now, its frame as straight as before."""
+    lines = []
+    for line in shown.splitlines():
+        short = line.replace(folder, "")
+        if short.endswith("│"):
+            short = f"{short[:-1]}{' ' * (len(line) - len(short))}│"
+        lines.append(short)
+    return "\n".join(lines)
 
 
 def notes(run: Run) -> list[str]:

@@ -3,11 +3,8 @@
 No widget is touched from here: frames leave through a callback.
 """
 
-import queue
-import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from lora_tui.core.chat import Chat, Turn
@@ -17,6 +14,7 @@ from lora_tui.core.members import Member
 from lora_tui.core.runs import Run
 from lora_tui.jobs.follow import follow
 from lora_tui.jobs.talk import Talk
+from lora_tui.tui.wanting import Wishes
 
 _APART = 0.3  # seconds between two frames: an answer grows by three steps a second at most
 _BYTES_A_SECOND = 4000  # what a slow connection carries without lag; large screens move less often
@@ -37,36 +35,10 @@ class Frame:
     lost: tuple[int, str] = (0, "")
 
 
-class Requests(threading.Event):
-    """What the screen wants of the engine, in order, and, once set, that it ends."""
+class Requests(Wishes[Request]):
+    """What the screen wants of the engine."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._waiting: queue.SimpleQueue[Request] = queue.SimpleQueue()
-        self._woken = threading.Event()
-        self.cost = 0  # bytes that the latest frame took to draw: the screen says so
-
-    def put(self, request: Request) -> None:
-        """One request more."""
-        self._waiting.put(request)
-        self._woken.set()
-
-    def take(self) -> Iterable[Request]:
-        """All that wait."""
-        with suppress(queue.Empty):
-            while True:
-                yield self._waiting.get_nowait()
-
-    def set(self) -> None:
-        super().set()
-        self._woken.set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Return after `timeout`, or as soon as anything is wanted."""
-        if not self.is_set():
-            self._woken.wait(timeout)
-            self._woken.clear()
-        return self.is_set()
+    cost = 0  # bytes that the latest frame took to draw: the screen says so
 
 
 class ChatWatch:

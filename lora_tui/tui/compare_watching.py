@@ -3,7 +3,6 @@
 No widget is touched from here: frames leave through a callback.
 """
 
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -23,6 +22,7 @@ from lora_tui.tui import compare_pages
 from lora_tui.tui.compare_pages import Look
 from lora_tui.tui.compare_words import failure
 from lora_tui.tui.log_pages import last_lines
+from lora_tui.tui.wanting import Latest
 from lora_tui.tui.widgets.painting import Rows
 
 if TYPE_CHECKING:
@@ -45,37 +45,6 @@ class Frame:
     page: Rows = ()
 
 
-class Looking(threading.Event):
-    """What the screen looks at and, once set, that its thread ends."""
-
-    def __init__(self, look: Look) -> None:
-        super().__init__()
-        self._look = look
-        self._woken = threading.Event()
-
-    @property
-    def look(self) -> Look:
-        """An immutable value, replaced as a whole."""
-        return self._look
-
-    def at(self, look: Look) -> None:
-        """Look at something else."""
-        if look != self._look:
-            self._look = look
-            self._woken.set()
-
-    def set(self) -> None:
-        super().set()
-        self._woken.set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Return after `timeout`, or as soon as anything else is looked at."""
-        if not self.is_set():
-            self._woken.wait(timeout)
-            self._woken.clear()
-        return self.is_set()
-
-
 class CompareWatch:
     """One comparison made or found, and shown until the screen wants no more of it."""
 
@@ -83,7 +52,7 @@ class CompareWatch:
         self,
         members: Sequence[Member],
         source: "Run | Asked",
-        looking: Looking,
+        looking: Latest[Look],
         show: Callable[[Frame], object],
     ) -> None:
         """Nothing is started yet; `source` is a comparison there is, or what one is asked for."""
@@ -179,7 +148,7 @@ class CompareWatch:
 
     def _draw(self, *, asked_only: bool = False) -> None:
         """Lay out what is looked at and hand it over, if anything about it is new."""
-        look = self._looking.look
+        look = self._looking.value
         if asked_only and self._shown and look == self._shown.look:
             return
         if look.pane == "curves":

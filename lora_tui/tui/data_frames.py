@@ -1,9 +1,6 @@
 """What goes between the data screen and its thread: wishes one way, frozen frames the other."""
 
-import queue
-import threading
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -28,44 +25,6 @@ class Wish:
     kind: str
     by: int = 0
     room: Room = Room()
-
-
-class Wishes(threading.Event):
-    """What the screen wants from its thread, in order, and, once set, that it ends."""
-
-    def __init__(self, *wishes: Wish) -> None:
-        super().__init__()
-        self._waiting: queue.SimpleQueue[Wish] = queue.SimpleQueue()
-        self._woken = threading.Event()
-        for wish in wishes:
-            self.put(wish)
-
-    def put(self, wish: Wish) -> None:
-        """One wish more."""
-        self._waiting.put(wish)
-        self._woken.set()
-
-    def take(self) -> Iterable[Wish]:
-        """All that wait."""
-        with suppress(queue.Empty):
-            while True:
-                yield self._waiting.get_nowait()
-
-    @property
-    def are_waiting(self) -> bool:
-        """Whether something is to be done first."""
-        return not self._waiting.empty() or self.is_set()
-
-    def set(self) -> None:
-        super().set()
-        self._woken.set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Return after `timeout`, or as soon as anything is wanted."""
-        if not self.is_set():
-            self._woken.wait(timeout)
-            self._woken.clear()
-        return self.is_set()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,11 @@ from lora_tui.core.presets import Preset
 from lora_tui.jobs import launch, stop
 from lora_tui.jobs.follow import follow
 from lora_tui.tui import histogram, row_text
-from lora_tui.tui.data_frames import Findings, Frame, Room, RowShown, Wish, Wishes
+from lora_tui.tui.data_frames import Findings, Frame, Room, RowShown, Wish
 from lora_tui.tui.log_pages import last_lines
 from lora_tui.tui.look import ascii_only
 from lora_tui.tui.row_head import Oddities, head
+from lora_tui.tui.wanting import Wishes
 from lora_tui.tui.widgets.painting import Row, Rows
 
 _APART = 0.25  # seconds between two frames that nobody asked for
@@ -33,7 +34,7 @@ class DataWatch:
     def __init__(
         self,
         preset: Preset,
-        wishes: Wishes,
+        wishes: Wishes[Wish],
         show: Callable[[Frame], object],
         *,
         number: int = 0,

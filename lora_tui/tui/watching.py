@@ -3,7 +3,6 @@
 No widget is touched from here: frames leave through a callback.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from lora_tui.jobs.follow import follow
 from lora_tui.tui import chart
 from lora_tui.tui.chart import Options, Rows
 from lora_tui.tui.log_pages import last_lines
+from lora_tui.tui.wanting import Latest
 from lora_tui.tui.widgets.painting import repaint_bytes
 
 _APART = 0.5  # seconds between two frames: twice a second at most, whatever the step rate
@@ -57,44 +57,10 @@ class Frame:
     gone: bool = False
 
 
-class Wanted(threading.Event):
-    """What the screen wants from its thread: which chart, and, once set, that it ends."""
-
-    def __init__(self, options: Options) -> None:
-        super().__init__()
-        self._options = options
-        self._woken = threading.Event()
-
-    @property
-    def options(self) -> Options:
-        """The chart to draw: an immutable value, replaced as a whole."""
-        return self._options
-
-    def ask(self, options: Options) -> None:
-        """Another curve, scale or size."""
-        if options != self._options:
-            self._options = options
-            self._woken.set()
-
-    def wake(self) -> None:
-        """Look at the run now: something was done to it."""
-        self._woken.set()
-
-    def set(self) -> None:
-        super().set()
-        self.wake()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Return after `timeout`, or as soon as anything is wanted."""
-        self._woken.wait(timeout)
-        self._woken.clear()
-        return self.is_set()
-
-
 class Watch:
     """One run followed until the screen wants no more of it."""
 
-    def __init__(self, run: Run, wanted: Wanted, show: Callable[[Frame], object]) -> None:
+    def __init__(self, run: Run, wanted: Latest[Options], show: Callable[[Frame], object]) -> None:
         self._run = run
         self._wanted = wanted
         self._show = show
@@ -151,12 +117,12 @@ class Watch:
 
     def _redraw(self) -> None:
         """Draw the same moment anew if another chart is wanted."""
-        if self._wanted.options != self._frame.options:
+        if self._wanted.value != self._frame.options:
             self._draw(self._frame.snapshot, self._frame.read)
 
     def _draw(self, snapshot: Snapshot, read: float | None = None) -> None:
         state = runs.state_of(snapshot.telling, alive=runs.is_alive(self._run))
-        options = self._wanted.options
+        options = self._wanted.value
         frame = replace(
             self._frame,
             snapshot=snapshot,

@@ -50,11 +50,20 @@ class Ended:
         return self.run.log.read_text("utf-8", "replace")
 
 
+ONE_AFTER_ANOTHER = """
+import sys
+from lora_tui.engine.__main__ import main
+for line in sys.stdin:
+    print("ended", main(line.strip().split(maxsplit=1)), flush=True)
+"""
+
+
 class Engines:
     """Starts engine processes in a home of their own."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self._warm: dict[str, subprocess.Popen[str]] = {}
         self.environment = {
             **os.environ,
             "HOME": str(home),
@@ -98,6 +107,37 @@ class Engines:
         """Run a verb in a run directory to the end."""
         return Ended(run, self.start(run, verb, **environment).wait(timeout=240))
 
+    def warm(self, run: Run, verb: str, libraries: str) -> Ended:
+        """Run a verb to the end in a process that did others before: it has its libraries.
+
+        One process for each set of libraries: Unsloth changes the others as it loads.
+        """
+        if libraries not in self._warm:
+            self._warm[libraries] = subprocess.Popen(
+                [sys.executable, "-c", ONE_AFTER_ANOTHER],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                env=self.environment,
+            )
+        engine = self._warm[libraries]
+        assert engine.stdin is not None and engine.stdout is not None
+        engine.stdin.write(f"{verb} {run.path}\n")
+        engine.stdin.flush()
+        ends = (line for line in engine.stdout if line.startswith("ended "))
+        return Ended(run, int(next(ends).split()[1]))
+
+    def train_warm(self, preset: str, *settings: str, backend: str) -> Ended:
+        """Train to the end in such a process."""
+        run = self.create(preset, f"engine.backend={backend}", *settings)
+        return self.warm(run, "train", backend)
+
+    def close(self) -> None:
+        """End those processes: each ends with its input."""
+        for engine in self._warm.values():
+            engine.communicate()
+
     def stop_at(self, run: Run, condition: Callable[[str], bool], verb: str = "train") -> Ended:
         """Start, send SIGTERM as soon as the events fulfil a condition, and wait for the end."""
         engine = self.start(run, verb)
@@ -111,9 +151,11 @@ class Engines:
 
 
 @pytest.fixture(scope="session")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> Engines:
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
     """Runs of this session live in one home."""
-    return Engines(tmp_path_factory.mktemp("engine-home"))
+    found = Engines(tmp_path_factory.mktemp("engine-home"))
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="session", params=["unsloth", "transformers"])

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,41 +15,14 @@ SHIPPED = [entry for entry in preset_files.list_presets() if entry.shipped and e
 FEW = ("training.max_steps=4", "training.eval_steps=0")
 
 
-ONE_AFTER_ANOTHER = """
-import sys
-from pathlib import Path
-from lora_tui.engine import check
-for line in sys.stdin:
-    code = check.main(Path(line.strip()))
-    print(f"ended {code}", flush=True)
-"""
-
-
-@pytest.fixture(scope="session")
-def checker(engines):
-    """An engine that checks one run directory after another: libraries are imported once."""
-    with subprocess.Popen(
-        [sys.executable, "-c", ONE_AFTER_ANOTHER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=engines.environment,
-    ) as engine:
-        yield engine
-        engine.communicate()  # closes its input, which ends it
-
-
 @pytest.fixture
-def check(engines, checker):
+def check(engines):
     """What a check of the demo preset with changes says, by item."""
 
     def looked(*settings: str, preset: str = "demo", **options: bool) -> dict[str, Any]:
         run = engines.create(preset, *settings)
         runs.add_to_info(run, options=options)
-        checker.stdin.write(f"{run.path}\n")
-        checker.stdin.flush()
-        assert any(line.startswith("ended ") for line in checker.stdout)
+        engines.warm(run, "check", "unsloth")
         told = checks.Told()
         told.fold(json.loads(line) for line in run.events.read_text("utf-8").splitlines())
         told.end(summary.headline(run))

@@ -248,7 +248,7 @@ def test_the_hubs_refusals_are_named(engines, hub, name, summary, hint):
     ],
 )
 def test_what_cannot_run_is_refused_before_anything_is_spent(engines, settings, summary):
-    ended = engines.train("demo", "engine.backend=transformers", *settings)
+    ended = engines.train_warm("demo", *settings, backend="transformers")
     assert ended.code == 1
     assert summary in ended.events[-1]["summary"]
     assert "step" not in [event["kind"] for event in ended.events]
@@ -264,11 +264,11 @@ def test_a_model_of_nan_is_stopped_at_its_first_step(engines, few_rows, tmp_path
     weights = load_file(file)
     weights["model.norm.weight"][0] = float("nan")
     save_file(weights, file, metadata={"format": "pt"})
-    ended = engines.train(
+    ended = engines.train_warm(
         "demo",
         f"model.name_or_path={tmp_path / 'nan'}",
-        "engine.backend=unsloth",
         f"data.source={few_rows}",
+        backend="unsloth",
     )
     assert ended.code == 1
     assert ended.of("step")[-1]["loss"] == "nan"
@@ -292,7 +292,7 @@ def test_a_model_that_is_not_there_is_named(tmp_path):
 def test_an_unreadable_preset_fails_by_name(engines):
     run = engines.create("demo")
     run.preset.write_text("[lora]\nr = 0\n")
-    ended = engines.go_on(run, "train")
+    ended = engines.warm(run, "train", "transformers")
     assert ended.code == 1
     assert "lora.r" in json.dumps(ended.events[-1])
 

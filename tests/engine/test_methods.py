@@ -43,10 +43,8 @@ def base(dtype=torch.float32):
 @pytest.mark.parametrize("backend", ["unsloth", "transformers"])
 def test_full_fine_tuning_leaves_a_model(engines, tokenizer, few_rows, backend):
     data_setting = f"data.source={few_rows}"
-    ended = engines.train(
-        "demo", f"engine.backend={backend}", "lora.method=full", data_setting, *FEW
-    )
-    assert ended.code == 0, ended.log
+    ended = engines.train_warm("demo", "lora.method=full", data_setting, *FEW, backend=backend)
+    assert ended.code == 0, ended.events[-1]
     final, told = ended.events[-1], ended.of("model")[0]
     assert told["trainable_parameters"] == told["total_parameters"] == 3_672_320
     assert told["dtype"] == "float32"  # the weights that are trained; computing is in bfloat16
@@ -77,15 +75,15 @@ def test_full_fine_tuning_leaves_a_model(engines, tokenizer, few_rows, backend):
 def test_every_kind_of_adapter_works_on_the_untouched_base(  # noqa: PLR0917 - fixtures
     engines, tokenizer, few_rows, backend, settings, rank
 ):
-    ended = engines.train(
+    ended = engines.train_warm(
         "demo",
-        f"engine.backend={backend}",
         "model.dtype=float32",
         f"data.source={few_rows}",
         *settings,
         *FEW,
+        backend=backend,
     )
-    assert ended.code == 0, ended.log
+    assert ended.code == 0, ended.events[-1]
     config = json.loads((ended.run.adapter / "adapter_config.json").read_text())
     assert config["r"] == rank
     assert config["init_lora_weights"] in (True, "orthogonal")
@@ -100,9 +98,8 @@ def test_every_kind_of_adapter_works_on_the_untouched_base(  # noqa: PLR0917 - f
 
 def test_early_stopping_keeps_what_measured_best(engines, tokenizer, few_rows):
     """A learning rate that ruins the model after a good beginning."""
-    ended = engines.train(
+    ended = engines.train_warm(
         "demo",
-        "engine.backend=transformers",
         "model.dtype=float32",
         "training.max_steps=40",
         "training.learning_rate=0.05",
@@ -113,8 +110,9 @@ def test_early_stopping_keeps_what_measured_best(engines, tokenizer, few_rows):
         "training.early_stopping_patience=3",
         "training.stop_on_divergence=false",
         f"data.source={few_rows}",
+        backend="transformers",
     )
-    assert ended.code == 0, ended.log
+    assert ended.code == 0, ended.events[-1]
     measured = {event["step"]: event["loss"] for event in ended.of("eval") if "scores" not in event}
     best = min(measured, key=lambda step: measured[step])
     assert ended.events[-1]["step"] == best + 6

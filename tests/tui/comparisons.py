@@ -224,7 +224,7 @@ async def ready(pilot: Pilot[Any]) -> CompareScreen:
     def is_drawn() -> bool:
         screen = screen_of(pilot)
         frame = screen.frame
-        fits = frame.look == screen._looking.look and frame.look.width > 0
+        fits = frame.look == screen._looking.value and frame.look.width > 0
         rested = frame.state not in {"starting"} and not screen._layout_required
         return fits and rested and screen._latest is frame
 

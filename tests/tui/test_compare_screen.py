@@ -18,13 +18,14 @@ from lora_tui.jobs.compare import Asked
 from lora_tui.tui import look
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.compare_pages import Look
-from lora_tui.tui.compare_watching import CompareWatch, Frame, Looking
+from lora_tui.tui.compare_watching import CompareWatch, Frame
 from lora_tui.tui.screens.ask import Ask
 from lora_tui.tui.screens.ask_lines import AskLines
 from lora_tui.tui.screens.compare import CompareScreen
 from lora_tui.tui.screens.confirm import Confirm
 from lora_tui.tui.screens.home import HomeScreen
 from lora_tui.tui.screens.log import LogScreen
+from lora_tui.tui.wanting import Latest
 from lora_tui.tui.widgets.paper import Paper
 
 from .comparisons import elsewhere, of, opened, ready, recorded, screen_of, trained, usual
@@ -50,15 +51,15 @@ def keys(screen: CompareScreen) -> set[str]:
 def frames(run: Run, who: Sequence[Member], *looks: Look) -> list[Frame]:
     """What the thread hands over, one look after the other, without a screen."""
     found: list[Frame] = []
-    looking = Looking(looks[0])
+    looking = Latest(looks[0])
     waiting = list(looks[1:])
 
     def take(frame: Frame) -> None:
         found.append(frame)
-        if frame.state in {"running", "starting"} or frame.look != looking.look:
+        if frame.state in {"running", "starting"} or frame.look != looking.value:
             return
         if waiting:
-            looking.at(waiting.pop(0))
+            looking.want(waiting.pop(0))
         else:
             looking.set()
 

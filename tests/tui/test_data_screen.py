@@ -23,7 +23,7 @@ from lora_tui.core.runs import Run
 from lora_tui.jobs import launch, stop
 from lora_tui.tui import histogram, look, row_text
 from lora_tui.tui.app import LoraTuiApp
-from lora_tui.tui.data_frames import Frame, Room, Wish, Wishes
+from lora_tui.tui.data_frames import Frame, Room, Wish
 from lora_tui.tui.data_watching import DataWatch
 from lora_tui.tui.histogram import Lengths
 from lora_tui.tui.screens.ask import Ask
@@ -31,6 +31,7 @@ from lora_tui.tui.screens.choose import Choose
 from lora_tui.tui.screens.data import DataScreen
 from lora_tui.tui.screens.home import HomeScreen
 from lora_tui.tui.screens.preset_form import PresetForm
+from lora_tui.tui.wanting import Wishes
 from lora_tui.tui.widgets.paper import Paper
 from tools.terminal import APP, Terminal
 

@@ -24,7 +24,8 @@ from lora_tui.tui.screens.home import HomeScreen
 from lora_tui.tui.screens.log import LogScreen
 from lora_tui.tui.screens.notice import Notice
 from lora_tui.tui.screens.training import TrainingScreen
-from lora_tui.tui.watching import Frame, Wanted, Watch
+from lora_tui.tui.wanting import Latest
+from lora_tui.tui.watching import Frame, Watch
 from lora_tui.tui.widgets.loss_chart import LossChart
 from lora_tui.tui.widgets.metric_table import MetricTable
 from lora_tui.tui.widgets.painting import Painting
@@ -523,7 +524,7 @@ def test_the_thread_can_be_ended_in_the_middle_of_a_long_file(
             yield batch
 
     monkeypatch.setattr(watching, "follow", endless)
-    wanted = Wanted(Options())
+    wanted = Latest(Options())
     thread = threading.Thread(target=Watch(run, wanted, lambda frame: None).run)
     thread.start()
     assert reading.wait(10)
@@ -532,7 +533,7 @@ def test_the_thread_can_be_ended_in_the_middle_of_a_long_file(
     assert not thread.is_alive()
 
 
-def watched(run: Run, wanted: Wanted, until: Callable[[Frame], bool]) -> list[Frame]:
+def watched(run: Run, wanted: Latest[Options], until: Callable[[Frame], bool]) -> list[Frame]:
     """The frames of a run, in this thread, until one is as wanted."""
     frames: list[Frame] = []
 
@@ -554,12 +555,12 @@ def test_a_long_run_has_a_first_picture_before_it_is_read_and_answers_meanwhile(
     monkeypatch.setattr(watching, "_APART", 0.0)
     monkeypatch.setattr(watching, "_BYTES_A_SECOND", 1e12)
     run = screen_of("crashed", 400)
-    wanted = Wanted(Options())
+    wanted = Latest(Options())
     whole = summary.read_snapshot(run)
 
     def done(frame: Frame) -> bool:
         if frame.read and frame.read > 0.3:
-            wanted.ask(Options(curve="grad_norm"))
+            wanted.want(Options(curve="grad_norm"))
         return frame.read is None and frame.picture is not None
 
     frames = watched(run, wanted, done)
@@ -597,7 +598,7 @@ def test_nothing_is_shown_anew_when_nothing_happens(
         return ((("x", "text"),),)
 
     monkeypatch.setattr(chart, "draw", draw)
-    frames = watched(run, Wanted(Options()), lambda frame: False)
+    frames = watched(run, Latest(Options()), lambda frame: False)
     assert len(turns) == 50 and len(drawings) <= 2
     assert [frame.picture is not None for frame in frames] == [False, True]
 
@@ -618,7 +619,7 @@ def test_frames_come_twice_a_second_at_most(
 
     monkeypatch.setattr(watching, "follow", fast)
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    frames = watched(run, Wanted(Options()), lambda frame: False)
+    frames = watched(run, Latest(Options()), lambda frame: False)
     assert 10 <= len(frames) <= 41
 
 
@@ -629,12 +630,12 @@ def test_of_waiting_frames_only_the_latest_is_shown() -> None:
 
 
 def test_asking_for_another_chart_wakes_the_thread() -> None:
-    wanted = Wanted(Options())
-    wanted.ask(Options(curve="speed"))
+    wanted = Latest(Options())
+    wanted.want(Options(curve="speed"))
     began = time.monotonic()
     assert not wanted.wait(5)
     assert time.monotonic() - began < 1
-    assert wanted.options.curve == "speed"
+    assert wanted.value.curve == "speed"
 
 
 async def test_only_what_changed_is_painted(

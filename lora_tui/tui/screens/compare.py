@@ -20,11 +20,12 @@ from lora_tui.tui import compare_flows
 from lora_tui.tui import compare_words as words
 from lora_tui.tui.columns import cut, plain
 from lora_tui.tui.compare_pages import Look
-from lora_tui.tui.compare_watching import CompareWatch, Frame, Looking
+from lora_tui.tui.compare_watching import CompareWatch, Frame
 from lora_tui.tui.compare_words import PANES
 from lora_tui.tui.failures import Reporting
 from lora_tui.tui.one_at_a_time import asks
 from lora_tui.tui.screens.log import LogScreen
+from lora_tui.tui.wanting import Latest
 from lora_tui.tui.widgets.compare_page import ComparePage
 from lora_tui.tui.widgets.key_bar import KeyBar
 from lora_tui.tui.widgets.painting import Painting
@@ -95,7 +96,7 @@ class CompareScreen(Reporting, Screen[None]):
         super().__init__()
         self.members = tuple(members)
         self._source = source
-        self._looking = Looking(Look())
+        self._looking = Latest(Look())
         self._latest = Frame()
         self._page: tuple[str, int] = ("", 0)
 
@@ -181,14 +182,14 @@ class CompareScreen(Reporting, Screen[None]):
         self._show_foot()
 
     def _look(self, **changes: Any) -> None:
-        self._looking.at(replace(self._looking.look, **changes))
+        self._looking.want(replace(self._looking.value, **changes))
         self.refresh_bindings()
 
     # --- moving --------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what can be done now."""
-        pane, frame = self._looking.look.pane, self.frame
+        pane, frame = self._looking.value.pane, self.frame
         if action in {"kind", "axis", "log_scale"}:
             return pane == "curves"
         if action == "prompt":
@@ -206,11 +207,11 @@ class CompareScreen(Reporting, Screen[None]):
 
     @property
     def _column(self) -> Any:
-        columns, chosen = self.frame.comparison.columns, self._looking.look.chosen
+        columns, chosen = self.frame.comparison.columns, self._looking.value.chosen
         return columns[chosen] if chosen < len(columns) else None
 
     def action_pane(self, by: int) -> None:
-        here = PANES.index(self._looking.look.pane)
+        here = PANES.index(self._looking.value.pane)
         self.action_go_to_pane((here + by) % len(PANES))
 
     def action_go_to_pane(self, place: int) -> None:
@@ -218,20 +219,20 @@ class CompareScreen(Reporting, Screen[None]):
 
     def action_member(self, by: int) -> None:
         last = len(self.frame.comparison.columns) - 1
-        self._look(chosen=max(0, min(self._looking.look.chosen + by, last)))
+        self._look(chosen=max(0, min(self._looking.value.chosen + by, last)))
 
     def action_prompt(self, by: int) -> None:
         last = len(self.frame.comparison.prompts) - 1
-        self._look(prompt=max(0, min(self._looking.look.prompt + by, last)))
+        self._look(prompt=max(0, min(self._looking.value.prompt + by, last)))
 
     def action_kind(self) -> None:
-        self._look(kind=_after(KINDS, self._looking.look.kind))
+        self._look(kind=_after(KINDS, self._looking.value.kind))
 
     def action_axis(self) -> None:
-        self._look(axis=_after(AXES, self._looking.look.axis))
+        self._look(axis=_after(AXES, self._looking.value.axis))
 
     def action_log_scale(self) -> None:
-        self._look(log=not self._looking.look.log)
+        self._look(log=not self._looking.value.log)
 
     # --- what else can be done -----------------------------------------------------------------
 

@@ -17,10 +17,11 @@ from lora_tui.core.preset_files import Entry, changed
 from lora_tui.core.presets import Preset
 from lora_tui.tui import data_flows, look_flows
 from lora_tui.tui.columns import plain
-from lora_tui.tui.data_frames import Frame, Room, Wish, Wishes
+from lora_tui.tui.data_frames import Frame, Room, Wish
 from lora_tui.tui.data_watching import DataWatch
 from lora_tui.tui.one_at_a_time import asks
 from lora_tui.tui.screens.looking import LookingScreen
+from lora_tui.tui.wanting import Wishes
 from lora_tui.tui.widgets.data_panes import FiguresPane, RowPane
 from lora_tui.tui.widgets.key_bar import KeyBar
 from lora_tui.tui.widgets.paper import Paper
@@ -67,7 +68,7 @@ class DataScreen(LookingScreen):
     class Arrived(Message):
         """A new frame of the thread that has `wishes`."""
 
-        def __init__(self, frame: Frame, wishes: Wishes) -> None:
+        def __init__(self, frame: Frame, wishes: Wishes[Wish]) -> None:
             super().__init__()
             self.frame, self.wishes = frame, wishes
 
@@ -76,7 +77,7 @@ class DataScreen(LookingScreen):
 
     def __init__(self, entry: Entry, preset: Preset, *, is_draft: bool = False) -> None:
         super().__init__(entry, preset, is_draft=is_draft)
-        self._wishes = Wishes()
+        self._wishes = Wishes[Wish]()
         self._latest = Frame()
         self._room = Room()
         self._heard = 0
@@ -107,7 +108,7 @@ class DataScreen(LookingScreen):
         )
         self._show_latest()
 
-    def _hand_over(self, wishes: Wishes, frame: Frame) -> None:
+    def _hand_over(self, wishes: Wishes[Wish], frame: Frame) -> None:
         self.post_message(self.Arrived(frame, wishes))
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="follow")

@@ -29,7 +29,8 @@ from lora_tui.tui.look import ascii_only
 from lora_tui.tui.one_at_a_time import asks
 from lora_tui.tui.screens.log import LogScreen
 from lora_tui.tui.screens.notice import Notice
-from lora_tui.tui.watching import Frame, Wanted, Watch
+from lora_tui.tui.wanting import Latest
+from lora_tui.tui.watching import Frame, Watch
 from lora_tui.tui.widgets.key_bar import KeyBar
 from lora_tui.tui.widgets.loss_chart import LossChart
 from lora_tui.tui.widgets.metric_table import MetricTable
@@ -84,7 +85,7 @@ class TrainingScreen(Reporting, Screen[None]):
         """Watch `run`, whatever state it is in."""
         super().__init__()
         self.run = run
-        self._wanted = Wanted(Options(width=0, height=0, ascii_only=ascii_only()))
+        self._wanted = Latest(Options(width=0, height=0, ascii_only=ascii_only()))
         self._latest: Frame | None = None
         self._advices: Sequence[Advice] = ()
         self._asked_to_stop = False
@@ -126,7 +127,7 @@ class TrainingScreen(Reporting, Screen[None]):
         self._ask(width=event.width, height=event.height)
 
     def _ask(self, **changes: Any) -> None:
-        self._wanted.ask(replace(self._wanted.options, **changes))
+        self._wanted.want(replace(self._wanted.value, **changes))
 
     @on(Arrived)
     def take_frame(self, event: Arrived) -> None:
@@ -198,11 +199,11 @@ class TrainingScreen(Reporting, Screen[None]):
         return True
 
     def action_next_curve(self) -> None:
-        after = CURVES.index(self._wanted.options.curve) + 1
+        after = CURVES.index(self._wanted.value.curve) + 1
         self._ask(curve=CURVES[after % len(CURVES)])
 
     def action_log_scale(self) -> None:
-        self._ask(log=not self._wanted.options.log)
+        self._ask(log=not self._wanted.value.log)
 
     def action_alone(self) -> None:
         self.alone = not self.alone
