@@ -23,7 +23,7 @@ SHOTS: dict[str, Sequence[str]] = {
     "training": ("tab", "enter"),
     "sample": ("tab", "enter", "x"),
     "preset": ("enter", "tab", "down"),
-    "compare": ("tab", *("space",) * 5, "c"),
+    "compare": ("o", "enter"),
 }
 
 
