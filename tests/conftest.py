@@ -22,6 +22,7 @@ settings.load_profile("suite")
 TESTS = Path(__file__).parent
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups when its own turn comes
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps the engine's tests in one worker, so that only one of them loads torch."""
     for item in items:

@@ -1,16 +1,16 @@
 """What a chat engine is told: lines of JSON on its standard input, read while it works."""
 
 import json
-import math
 import os
 import queue
 import signal
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lora_tui.core.chat_settings import ChatSettings
+from lora_tui.core.settings import problems_in
 from lora_tui.engine.formats import Message
 
 _CHUNK = 1 << 16
@@ -154,17 +154,6 @@ def _settings(said: Any) -> dict[str, Any]:
         said = {}
     if not isinstance(said, dict):
         raise BadRequest("`settings` is no object")
-    if unknown := sorted(set(said) - set(_FITS)):
-        raise BadRequest(f"`settings` has no {unknown[0]}")
-    for name, value in said.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not _FITS[name](value):
-            raise BadRequest(f"`settings.{name}` cannot be {value!r}")
-    return {**ChatSettings().request(), **said}
-
-
-_FITS: Mapping[str, Callable[[Any], bool]] = {
-    "max_new_tokens": lambda value: isinstance(value, int) and value >= 1,
-    "temperature": lambda value: value >= 0 and math.isfinite(value),
-    "top_p": lambda value: 0 < value <= 1,
-    "seed": lambda value: isinstance(value, int) and 0 <= value < 2**32,
-}
+    if wrong := problems_in(ChatSettings, said, "settings"):
+        raise BadRequest("; ".join(map(str, wrong)))
+    return replace(ChatSettings(), **said).request()
