@@ -1,6 +1,7 @@
 """A chat's events folded into a snapshot."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from lora_tui.core.chat import (
@@ -18,7 +19,7 @@ from lora_tui.core.members import Member
 
 
 class Folding:
-    """Takes in a chat's events in their order; kinds it does not know are passed over."""
+    """Takes in a chat's events in their order; what is unknown or damaged is passed over."""
 
     def __init__(self, members: Iterable[Member]) -> None:
         """Begin with the members that the engine was started for, the base first."""
@@ -28,7 +29,8 @@ class Folding:
         """What the events so far add up to."""
         for event in batch:
             if handler := getattr(self, f"_on_{event['kind']}", None):
-                handler(event)
+                with suppress(LookupError, TypeError, ValueError, AttributeError):  # damaged
+                    handler(event)
         return self.now
 
     def gone(self) -> Chat:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lora_tui.core import events
-from lora_tui.core.events import Event
+from lora_tui.core.events import Event, figure
 from lora_tui.core.members import BASE, Member
 from lora_tui.core.runs import Run
 
@@ -107,7 +107,11 @@ class Folding:
 
     def _on_members(self, event: Event) -> None:
         columns = tuple(
-            Column(Member.from_document(one["member"]), one.get("show", {}), one.get("preset", {}))
+            Column(
+                Member.from_document(one["member"]),
+                _table(one.get("show")),
+                _tables(one.get("preset")),
+            )
             for one in event["members"]
         )
         self.now = replace(self.now, columns=columns, settings=event.get("settings", {}))
@@ -122,13 +126,13 @@ class Folding:
         self.now = replace(self.now, held_out=event)
 
     def _on_prompts(self, event: Event) -> None:
-        self.now = replace(self.now, prompts=tuple(Prompt(text) for text in event["prompts"]))
+        self.now = replace(self.now, prompts=tuple(Prompt(str(text)) for text in event["prompts"]))
 
     def _on_doing(self, event: Event) -> None:
         self.now = replace(self.now, doing=(str(event.get("id", "")), str(event.get("what", ""))))
 
     def _on_measured(self, event: Event) -> None:
-        figures = {name: event[name] for name in MEASURED if name in event}
+        figures = {name: event[name] for name in MEASURED if _is_sound(name, event.get(name))}
         self._change(event, lambda column: replace(column, figures={**column.figures, **figures}))
 
     def _on_noted(self, event: Event) -> None:
@@ -165,6 +169,29 @@ class Folding:
         self.now = replace(self.now, doing=("", ""), ended=str(event["kind"]))
 
     _on_finished = _on_failed = _on_stopped = _end
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _tables(value: Any) -> Mapping[str, Any]:
+    """A preset's tables."""
+    return {name: part for name, part in _table(value).items() if isinstance(part, Mapping)}
+
+
+def _is_sound(name: str, value: Any) -> bool:
+    """Whether a figure has the form it is said to have: a file may hold anything."""
+    if name == "scores":
+        return isinstance(value, Mapping)
+    if name != "update_norms":
+        return figure(value) is not None
+    parts = _table(value)
+    lists = [parts.get(part) for part in ("layers", "relative")]
+    return figure(parts.get("other")) is not None and all(
+        isinstance(norms, list) and all(figure(norm) is not None for norm in norms)
+        for norms in lists
+    )
 
 
 def read(run: Run) -> Comparison:

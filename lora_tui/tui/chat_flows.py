@@ -7,11 +7,13 @@ from typing import Any
 from textual.app import App
 
 from lora_tui.core import prompts
+from lora_tui.core.chat import Seat
 from lora_tui.core.errors import BadInput
 from lora_tui.core.members import BASE, Member, grouped
 from lora_tui.core.runs import Run
 from lora_tui.core.text import one_line
 from lora_tui.jobs import talk
+from lora_tui.jobs.launch import KEPT_REPORTS
 from lora_tui.tui.columns import cut, dot
 from lora_tui.tui.screens.choose import Choose
 from lora_tui.tui.screens.confirm import Confirm
@@ -67,9 +69,18 @@ async def keep(app: App[Any], prompt: str) -> None:
     app.notify(f"{said} {prompts.kept()}.", title=cut(one_line(prompt), 40), markup=False)
 
 
+async def try_again(app: App[Any], seat: Seat) -> bool:
+    """Whether to attach a member once more, after saying why it was refused."""
+    said = "\n\n".join(seat.refused.values()).strip()
+    name = one_line(seat.member.name)
+    question = Confirm(f"{name} was refused", said, yes="try again", no="leave it")
+    answer = await app.push_screen_wait(question)
+    return answer is True
+
+
 async def may_leave(app: App[Any], run: Run | None) -> bool:
     """Whether to leave a conversation, after saying what that ends and what it does not."""
-    where = f"\nWhat was said is written in {run.events}." if run else ""
+    where = f"\nUntil {KEPT_REPORTS} newer reports or chats, {run.events} keeps it." if run else ""
     text = f"Its engine ends and frees its memory. No training run is touched.{where}"
     question = Confirm("Leave the chat?", text, yes="leave", no="stay", enter=True)
     answer = await app.push_screen_wait(question)

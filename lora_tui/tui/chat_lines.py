@@ -5,6 +5,7 @@ What was asked and answered is shown and never obeyed.
 
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
+from typing import Any
 
 from lora_tui.core import text
 from lora_tui.core.chat import (
@@ -34,13 +35,14 @@ class Lines:
     """Lays out a chat's turns; those that did not change are not laid out again."""
 
     def __init__(self) -> None:
-        self._width = 0
+        self._laid_out: tuple[int, Any] = (0, None)  # the width, and what was known of exactness
         self._kept: dict[int, tuple[Turn, Rows]] = {}
 
     def of(self, chat: Chat, turns: Sequence[Turn], width: int) -> Rows:
         """The lines of `turns`, each at most `width` cells."""
-        if width != self._width:
-            self._width = width
+        laid_out = width, chat.loaded.get("dtype")
+        if laid_out != self._laid_out:
+            self._laid_out = laid_out
             self._kept.clear()
         rows: list[Row] = []
         for turn in turns:
@@ -90,8 +92,9 @@ def _together(chat: Chat, turn: Turn) -> str:
     if not done:
         return words
     if all(one.mixed for one in done):
-        exact = "exact" if chat.is_exact else f"not exact in {chat.loaded.get('dtype')}"
-        words += f"{dot()}one mixed batch, {exact}"
+        words += f"{dot()}one mixed batch"
+        if dtype := chat.loaded.get("dtype"):
+            words += ", exact" if chat.is_exact else f", not exact in {dtype}"
         seconds = max(one.seconds or 0.0 for one in done)
     else:
         words += f"{dot()}one after the other"

@@ -72,6 +72,10 @@ class ChatWatch:
         self._frame = replace(self._frame, run=talk.run)
         try:
             self._follow(talk)
+        except Exception:  # a bug of ours is reported, and the chat does not look alive
+            self._folding.gone()
+            self._hand_over()
+            raise
         finally:
             talk.close()  # which waits for nothing: nor does leaving the app
 

@@ -179,6 +179,18 @@ def pairs(messages: list[dict[str, str]]) -> list[str]:
     return [f"{one['role'][0]}: {one['content']}" for one in messages]
 
 
+def test_damaged_events_are_passed_over() -> None:
+    folding = Folding([])
+    before = folding.now
+    damaged: list[Event] = [
+        {"t": 1.0, "kind": "asked"},
+        {"t": 1.0, "kind": "piece", "number": "x"},
+        {"t": 1.0, "kind": "attached", "warnings": 3},
+        {"t": 1.0, "kind": "answered", "number": None},
+    ]
+    assert folding.fold(damaged) == before
+
+
 def test_each_member_goes_on_from_what_it_said_or_else_from_what_is_shown() -> None:
     chat = Chat(turns=(said(1, one="a", two="b"), said(2, two="c")))
     tail = ["u: question 2", "a: c", "u: new"]

@@ -20,7 +20,6 @@ from lora_tui.tui.screens.chat_settings import ChatSettingsDialog
 from lora_tui.tui.screens.choose import Choose
 from lora_tui.tui.screens.confirm import Confirm
 from lora_tui.tui.screens.home import HomeScreen
-from lora_tui.tui.screens.notice import Notice
 from lora_tui.tui.widgets.painting import Painting
 from lora_tui.tui.widgets.prompt_area import PromptArea
 from lora_tui.tui.widgets.transcript import Transcript
@@ -171,8 +170,11 @@ async def test_numbers_swap_and_are_letters_of_a_prompt_while_one_types() -> Non
         await pilot.press("alt+0")  # as escape and a number look that come in one burst
         assert heard(screen) == [("use", BASE)] and not prompt(screen).has_focus
         await pilot.press("3")
-        assert isinstance(pilot.app.screen, Notice)
+        assert isinstance(pilot.app.screen, Confirm)
         assert "size mismatch" in shown(pilot) and heard(screen) == []
+        await pilot.press("n", "3", "y")  # what it lacked may be there by now
+        await pilot.pause()
+        assert heard(screen) == [("use", "r32-other")]
 
 
 # --- what is typed -----------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Static
 
+from lora_tui.core.chat import Seat
 from lora_tui.core.members import Member
 from lora_tui.core.runs import Run
 from lora_tui.tui import chat_flows, chat_words
@@ -227,10 +228,15 @@ class ChatScreen(Reporting, Screen[None]):
     def _swap(self, id_: str) -> None:
         seat = self.session.chat.seat(id_)
         if seat is not None and seat.refused:
-            said = "\n\n".join(seat.refused.values()).strip()
-            self.app.push_screen(Notice(f"{seat.member.name} was refused", said))
+            self._try_again(seat)
         elif id_ != self.session.current:
             self._request(self.session.swap(id_))
+
+    @asks
+    async def _try_again(self, seat: Seat) -> None:
+        """Say why a member was refused; what it lacked may be there by now."""
+        if await chat_flows.try_again(self.app, seat):
+            self._request(self.session.swap(seat.id))
 
     def action_cancel(self) -> None:
         self._request(lambda talk: talk.cancel())
@@ -277,5 +283,7 @@ class ChatScreen(Reporting, Screen[None]):
 
     @asks
     async def action_leave(self) -> None:
-        if not self.session.said or await chat_flows.may_leave(self.app, self.frame.run):
+        has_draft = bool(self.query_one(PromptArea).text.strip())
+        nothing = not self.session.said and not has_draft
+        if nothing or await chat_flows.may_leave(self.app, self.frame.run):
             self.dismiss()
