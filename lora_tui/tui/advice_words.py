@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from lora_tui.core.advice import RULES, Advice
 from lora_tui.core.settings import in_words
 from lora_tui.core.text import one_line
-from lora_tui.tui.look import ascii_only
+from lora_tui.tui import look
 
 RULES_FOR_HELP = tuple((rule.name, f"{rule.when} ({rule.source})") for rule in RULES)
 """Every rule as the help lists it: its name, its condition and its source."""
@@ -15,7 +15,7 @@ NOTHING = "Nothing to advise: no rule speaks of what is known here."
 
 def mark() -> str:
     """What stands before a hint, as before a warning."""
-    return "!" if ascii_only() else "▲"
+    return look.warning()
 
 
 def count(advices: Sequence[Advice]) -> str:

@@ -19,7 +19,7 @@ from lora_tui.core.chat import (
     Turn,
 )
 from lora_tui.core.members import BASE
-from lora_tui.tui import row_text
+from lora_tui.tui import look, row_text
 from lora_tui.tui.chat_words import name_of
 from lora_tui.tui.columns import cut, dot, width_of
 from lora_tui.tui.look import ascii_only
@@ -130,7 +130,7 @@ def _answer(chat: Chat, turn: Turn, id_: str, width: int) -> Iterator[Row]:
 
 def _facts(turn: Turn, id_: str, answer: Answer) -> tuple[list[str], str]:
     """What is said at the right of a name, the weightiest first: how it ended, speed, tokens."""
-    warning = "!" if ascii_only() else "▲"
+    warning = look.warning()
     if answer.ended == UNANSWERED:
         return [f"{'x' if ascii_only() else '✗'} not answered"], "bad"
     facts, role = list[str](), "muted"

@@ -7,7 +7,7 @@ from lora_tui.core import text
 from lora_tui.core.chat import ATTACHED, REFUSED, Chat, Seat
 from lora_tui.core.chat_settings import ChatSettings
 from lora_tui.core.events import whole
-from lora_tui.tui import row_text
+from lora_tui.tui import look, row_text
 from lora_tui.tui.chat_watching import Frame
 from lora_tui.tui.columns import cut, dot, left, plain, right, width_of
 from lora_tui.tui.look import Look, ascii_only
@@ -154,7 +154,7 @@ def _number(at: int) -> str:
 def _cursor(seat: Seat, here: Here) -> str:
     if seat.id != here.current:
         return " "
-    return ">" if ascii_only() else "▸"
+    return look.cursor()
 
 
 def _role(seat: Seat, here: Here) -> str:

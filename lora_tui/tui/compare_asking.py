@@ -49,28 +49,34 @@ def asked_before(settings: Mapping[str, Any]) -> Asked:
 
 async def other(app: App[Any], asked: Asked) -> Asked | None:
     """Ask for other prompts and other settings; None when it was left."""
-    kept = await asyncio.to_thread(_kept)
     ways = ["held-out rows", "typed here", "from a file"]
-    if kept:
-        ways.append(f"kept from chats ({len(kept)})")
+    if await asyncio.to_thread(prompts.kept().exists):
+        ways.append("kept from chats")
     text = "Each is asked of the base and of every member, with the same settings."
     present = 1 if asked.prompts else 0
     at = await app.push_screen_wait(Choose("Which prompts?", ways, present, text=text))
     if at is None:
         return None
-    found: Sequence[str] | None = kept if at else ()
+    found: Sequence[str] | None = ()
     if at == 1:
-        before = asked.prompts if not any("\n" in one for one in asked.prompts) else ()
-        question = AskLines("Prompts", before, text="One a line.", needed="Type a prompt.")
-        found = await app.push_screen_wait(question)
+        found = await _typed(app, asked.prompts)
     elif at == 2:
         found = await _from_file(app)
+    elif at == 3:
+        found = await asyncio.to_thread(prompts.read, prompts.kept())
     return None if found is None else await _settings(app, replace(asked, prompts=tuple(found)))
 
 
-def _kept() -> list[str]:
-    path = prompts.kept()
-    return prompts.read(path) if path.exists() else []
+async def _typed(app: App[Any], before: Sequence[str]) -> list[str] | None:
+    """Prompts of a line each; those of several lines, which no line can show, stay as they are."""
+    long = [one for one in before if "\n" in one]
+    text = "One a line."
+    if long:
+        text += f" {len(long)} of several lines stay among them, and are not shown here."
+    lines = [one for one in before if "\n" not in one]
+    question = AskLines("Prompts", lines, text=text, needed="Type a prompt.")
+    typed = await app.push_screen_wait(question)
+    return None if typed is None else [*long, *typed]
 
 
 async def _from_file(app: App[Any]) -> list[str] | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ from lora_tui.tui.screens.confirm import Confirm
 if TYPE_CHECKING:
     from lora_tui.jobs.compare import Asked
     from lora_tui.tui.compare_watching import Frame
+
+_GRACE = 20.0  # seconds that an engine has to end by itself
 
 # --- from Home --------------------------------------------------------------------------------
 
@@ -87,11 +90,11 @@ def _results(picked: Sequence[Run]) -> tuple[list[Member], list[LoraTuiError]]:
     return found, problems
 
 
-async def _beside_others(app: App[Any]) -> bool:
-    """Whether to begin, after saying what else is at work on this machine."""
+async def _beside_others(app: App[Any], besides: Run | None = None) -> bool:
+    """Whether to begin, after saying what else but `besides` is at work on this machine."""
     from lora_tui.jobs import talk
 
-    lines = await asyncio.to_thread(talk.rivals)
+    lines = [line for line in await asyncio.to_thread(talk.rivals) if line.run != besides]
     if not lines:
         return True
     first, more = one_line(lines[0].name), len(lines) - 1
@@ -141,7 +144,7 @@ async def add(screen: Screen[Any], frame: "Frame", who: Sequence[Member]) -> Non
     if more.id in {member.id for member in who}:
         raise BadInput(f"{more.name} is in this comparison already.", "Name another.")
     asked = await _as_before(frame)
-    if await _may_replace(screen.app, frame):
+    if await _may_begin(screen.app, frame):
         _replace(screen, [*who, more], asked)
 
 
@@ -154,13 +157,19 @@ async def other_prompts(screen: Screen[Any], frame: "Frame", who: Sequence[Membe
     from lora_tui.tui import compare_asking
 
     asked = await compare_asking.other(screen.app, await _as_before(frame))
-    if asked is not None and await _may_replace(screen.app, frame):
+    if asked is not None and await _may_begin(screen.app, frame):
         _replace(screen, who, asked)
 
 
 async def again(screen: Screen[Any], frame: "Frame", who: Sequence[Member]) -> None:
     """Measure the same anew, into a comparison of its own."""
-    _replace(screen, who, await _as_before(frame))
+    if await _may_begin(screen.app, frame):
+        _replace(screen, who, await _as_before(frame))
+
+
+async def _may_begin(app: App[Any], frame: "Frame") -> bool:
+    """Whether another comparison may begin here, beside others or in place of this one."""
+    return await _beside_others(app, besides=frame.run) and await _may_replace(app, frame)
 
 
 async def _as_before(frame: "Frame") -> "Asked":
@@ -188,16 +197,31 @@ async def _may_replace(app: App[Any], frame: "Frame") -> bool:
     question = Confirm("Begin another?", text, yes="stop it and begin", no="go on with this")
     if not await app.push_screen_wait(question):
         return False
-    if await asyncio.to_thread(runs.is_alive, frame.run):
-        await asyncio.to_thread(stopping.stop, frame.run)
+    await asyncio.to_thread(_end, frame.run)
     return True
+
+
+def _end(run: Run) -> None:
+    """Stop a comparison and wait until its memory is free; one that hangs is killed."""
+    with suppress(LoraTuiError):  # it may have ended by now
+        stopping.stop(run)
+        if not stopping.wait_until_dead(run, _GRACE):
+            stopping.kill(run)
+            stopping.wait_until_dead(run, _GRACE)
 
 
 def _replace(screen: Screen[Any], who: Sequence[Member], asked: "Asked") -> None:
     """Show a new comparison in place of this one; its worker, which calls this, ends with it."""
     from lora_tui.tui.screens.compare import CompareScreen
 
-    screen.app.call_next(screen.app.switch_screen, CompareScreen(who, asked))
+    def switch() -> None:
+        if screen not in screen.app.screen_stack:
+            return  # it was left meanwhile
+        while screen.app.screen is not screen:  # something was opened above it meanwhile
+            screen.app.pop_screen()
+        screen.app.switch_screen(CompareScreen(who, asked))
+
+    screen.app.call_next(switch)
 
 
 async def advise(app: App[Any], comparison: Comparison, column: Column) -> None:

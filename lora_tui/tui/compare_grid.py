@@ -7,7 +7,7 @@ from lora_tui.core import comparison_table
 from lora_tui.core.comparison import Comparison
 from lora_tui.core.comparison_table import Line
 from lora_tui.core.text import one_line
-from lora_tui.tui import row_text
+from lora_tui.tui import look, row_text
 from lora_tui.tui.columns import cut, left, plain, right, width_of
 from lora_tui.tui.compare_words import how_measured, paragraph, tagged, warning_sign
 from lora_tui.tui.look import ascii_only, glyph
@@ -103,7 +103,7 @@ def _heads(comparison: Comparison, grid: Grid, chosen: int) -> Rows:
 
 
 def _head(comparison: Comparison, at: int, *, is_chosen: bool) -> str:
-    cursor = (">" if ascii_only() else "▸") if is_chosen else ""
+    cursor = look.cursor() if is_chosen else ""
     return cursor + tagged(comparison, at)
 
 

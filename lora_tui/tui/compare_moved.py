@@ -1,11 +1,13 @@
 """How far each member moved from its base: in figures, and layer by layer."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lora_tui.core import comparison_table, text
 from lora_tui.core.comparison import Column, Comparison
 from lora_tui.core.events import figure
+from lora_tui.tui import look
 from lora_tui.tui.columns import left, right, width_of
 from lora_tui.tui.compare_chart import Heat, heat
 from lora_tui.tui.compare_words import name_of, paragraph, refusal, tagged, tags
@@ -61,7 +63,7 @@ class _Room:
 
 def _figures(comparison: Comparison, at: int, room: _Room, *, is_chosen: bool) -> Iterator[Row]:
     column = comparison.columns[at]
-    cursor = (">" if ascii_only() else "▸") if is_chosen else " "
+    cursor = look.cursor() if is_chosen else " "
     name = cursor + left(tagged(comparison, at), room.name - 1)
     role = "accent" if is_chosen else "text"
     if column.refused:
@@ -80,7 +82,9 @@ def _values(comparison: Comparison, column: Column) -> list[str]:
     kl, norm = figure(column.figure("kl_from_base")), comparison_table.update_norm(column)
     changed = figure(column.figure("changed_share"))
     asked = len(comparison.prompts)
-    answers = "-" if changed is None else f"{round(changed * asked)} of {asked}"
+    answers = (
+        "-" if changed is None or math.isnan(changed) else f"{round(changed * asked)} of {asked}"
+    )
     most = max(_relative(column), default=None)
     return [text.number(kl), answers, text.number(norm), text.share(most)]
 

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
+from functools import lru_cache
 
 from rich.cells import cell_len
 
 from lora_tui.core.comparison import Comparison, Prompt
-from lora_tui.tui import row_text
+from lora_tui.tui import look, row_text
 from lora_tui.tui.columns import cut, dot, left
 from lora_tui.tui.compare_words import how_asked, refusal, tagged
 from lora_tui.tui.look import ascii_only, glyph
@@ -18,7 +19,7 @@ Piece = tuple[str, str]
 LEAST = 36  # cells of a column
 _GAP = 2
 _PROMPT_LINES = 3
-_MOST_WORDS = 4000  # of an answer that is compared with the base's: the time grows with its square
+_MOST_PAIRS = 160_000  # words of two answers that are compared: where all are alike, seconds
 _MOST_TEXT = 100_000
 
 
@@ -101,7 +102,7 @@ def _block(comparison: Comparison, prompt: Prompt, at: int, width: int, chosen: 
     """One member's answer below its name."""
     column = comparison.columns[at]
     name = tagged(comparison, at)
-    cursor = (">" if ascii_only() else "▸") if at == chosen else " "
+    cursor = look.cursor() if at == chosen else " "
     output = prompt.outputs.get(column.member.id)
     role = "accent" if at == chosen else "strong"
     if output is None:
@@ -115,35 +116,42 @@ def _block(comparison: Comparison, prompt: Prompt, at: int, width: int, chosen: 
         return (((cut(cursor + name, width), role),), *lines)
     base = comparison.base_of(column)
     its_base = prompt.outputs.get(base.member.id) if base and not column.is_base else None
-    pieces, beside = _compared(output[:_MOST_TEXT], its_base, column.member.id in prompt.changed)
+    pieces, beside = _compared(
+        output[:_MOST_TEXT], its_base, column.member.id in prompt.changed, in_ascii=ascii_only()
+    )
     title = cut(cursor + name, max(8, width - len(beside) - 2))
     head: Row = ((title, role), (f"  {beside}", "muted")) if beside else ((title, role),)
     return (head, *_wrapped(pieces, width))
 
 
-def _compared(output: str, base: str | None, is_changed: bool) -> tuple[list[Piece], str]:
+@lru_cache(maxsize=256)  # one answer is laid out anew at every key
+def _compared(
+    output: str, base: str | None, is_changed: bool, *, in_ascii: bool
+) -> tuple[Sequence[Piece], str]:
     """The answer in pieces, those that the base did not say marked; and the difference in words."""
     words = _words(row_text.calm(output))
     if not output.strip():
-        return [("(it said nothing)", "muted")], "" if base is None else _sign(is_changed)
+        return [("(it said nothing)", "muted")], "" if base is None else _sign(is_changed, in_ascii)
     if base is None:
         return [(word, "text") for word in words], ""
     before = _words(row_text.calm(base[:_MOST_TEXT]))
     if words == before:
-        return [(word, "text") for word in words], _sign(is_changed)
-    if max(len(words), len(before)) > _MOST_WORDS:
-        return [(word, "text") for word in words], f"{_sign(True)}, too long to mark"
-    is_new = [True] * len(words)
-    matcher = SequenceMatcher(None, before, words, autojunk=False)
-    for match in matcher.get_matching_blocks():
-        is_new[match.b : match.b + match.size] = [False] * match.size
-    return list(_marked(words, is_new)), _sign(True)
+        return [(word, "text") for word in words], _sign(is_changed, in_ascii)
+    places = [at for at, word in enumerate(words) if not word.isspace()]
+    ours, theirs = [words[at] for at in places], [word for word in before if not word.isspace()]
+    if len(ours) * len(theirs) > _MOST_PAIRS:
+        return [(word, "text") for word in words], f"{_sign(True, in_ascii)}, too long to mark"
+    is_new = [not word.isspace() for word in words]
+    for match in SequenceMatcher(None, theirs, ours, autojunk=False).get_matching_blocks():
+        for at in places[match.b : match.b + match.size]:
+            is_new[at] = False
+    return list(_marked(words, is_new, in_ascii)), _sign(True, in_ascii)
 
 
-def _sign(is_changed: bool) -> str:
+def _sign(is_changed: bool, in_ascii: bool) -> str:
     if is_changed:
-        return "not the base's" if ascii_only() else "≠ the base's"
-    return "as the base" if ascii_only() else "= the base's"
+        return "not the base's" if in_ascii else "≠ the base's"
+    return "as the base" if in_ascii else "= the base's"
 
 
 def _words(text: str) -> list[str]:
@@ -151,12 +159,12 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\n|[^\S\n]+|\S+", text)
 
 
-def _marked(words: Sequence[str], is_new: Sequence[bool]) -> Iterator[Piece]:
+def _marked(words: Sequence[str], is_new: Sequence[bool], in_ascii: bool) -> Iterator[Piece]:
     """New words underlined, or in brackets where a terminal may have no underline."""
     for at, word in enumerate(words):
         if not is_new[at] or word.isspace():
             yield word, "text"
-        elif ascii_only():
+        elif in_ascii:
             yield f"[{word}]", "text"
         else:
             yield word, "new"

@@ -11,7 +11,7 @@ from lora_tui.core.events import figure, whole
 from lora_tui.core.members import BASE, Member
 from lora_tui.core.summary import CRASHED
 from lora_tui.core.text import duration, one_line
-from lora_tui.tui import row_text
+from lora_tui.tui import look, row_text
 from lora_tui.tui.columns import cut, dot, plain, width_of
 from lora_tui.tui.look import STATES, ascii_only, glyph
 from lora_tui.tui.widgets.painting import Row, end_of
@@ -46,7 +46,7 @@ def names(members: Sequence[Member]) -> str:
 
 def warning_sign() -> str:
     """What stands before something to be looked at."""
-    return "!" if ascii_only() else "▲"
+    return look.warning()
 
 
 def paragraph(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from lora_tui.core.text import one_line
-from lora_tui.tui import row_text
+from lora_tui.tui import look, row_text
 from lora_tui.tui.columns import arrow, cut, left, plain
 from lora_tui.tui.data_frames import Findings, Frame
 from lora_tui.tui.look import ascii_only, glyph
@@ -63,7 +63,7 @@ def about_columns(frame: Frame) -> bool:
 
 
 def _found(findings: Findings, width: int) -> Iterator[Row]:
-    mark = "!" if ascii_only() else "▲"
+    mark = look.warning()
     for at, warning in enumerate(findings.warnings):
         is_bad = not (findings.kept or at)
         sign, role = (glyph("failed"), "bad") if is_bad else (mark, "warn")

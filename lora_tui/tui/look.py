@@ -40,3 +40,13 @@ def glyph(state: str) -> str:
     """The mark of a run's state."""
     look = STATES[state]
     return look.ascii if ascii_only() else look.glyph
+
+
+def warning() -> str:
+    """The mark of something to know."""
+    return "!" if ascii_only() else "▲"
+
+
+def cursor() -> str:
+    """The mark of what is chosen."""
+    return ">" if ascii_only() else "▸"

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from lora_tui.core.pages import Page
 from lora_tui.core.text import one_line
+from lora_tui.tui import look
 from lora_tui.tui.columns import cut, dot, width_of
 from lora_tui.tui.look import ascii_only
 from lora_tui.tui.widgets.painting import Row
@@ -65,5 +66,5 @@ def _notes(page: Page, longest: int, oddities: Oddities, width: int) -> Row:
     found = list(oddities.named.get(page.number, ()))
     if page.cut is not None:
         found.insert(0, f"its last {page.tokens - longest:,} tokens are cut off")
-    mark = "!" if ascii_only() else "▲"
+    mark = look.warning()
     return ((cut(f"{mark} {dot().join(found)}", width), "warn"),) if found else ()

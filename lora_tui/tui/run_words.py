@@ -3,8 +3,9 @@
 from lora_tui.core import text
 from lora_tui.core.events import figure
 from lora_tui.core.summary import failure
+from lora_tui.tui import look
 from lora_tui.tui.columns import cut, dot, width_of
-from lora_tui.tui.look import STATES, ascii_only, glyph
+from lora_tui.tui.look import STATES, glyph
 from lora_tui.tui.watching import Frame
 from lora_tui.tui.widgets.painting import Row, end_of
 
@@ -79,7 +80,7 @@ def notice(frame: Frame) -> tuple[str, str] | None:
 
 def foot(frame: Frame, width: int, *, asked_to_stop: bool) -> Row:
     """One calm line: saving, where the result is, or the latest warning; empty when all is well."""
-    mark = "!" if ascii_only() else "▲"
+    mark = look.warning()
     if frame.state == "stopping":
         return (("saving, please wait", "warn"), ("  s again ends it at once, unsaved", "muted"))
     if asked_to_stop and frame.state in {"starting", "running"}:

@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 from textual.pilot import Pilot
 
@@ -132,13 +132,13 @@ def tell(run: Run, kind: str, **fields: Any) -> None:
 
 
 @contextmanager
-def at_work(run: Run) -> Iterator[None]:
-    """Inside, an engine seems to work on it."""
+def at_work(run: Run) -> Iterator[IO[str]]:
+    """Inside, an engine seems to work on it, until the lock that it holds is closed."""
     with run.lock.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         lock.write("here 4242\n")
         lock.flush()
-        yield
+        yield lock
 
 
 async def until(pilot: Pilot[Any], holds: Callable[[], object], seconds: float = 40) -> None:

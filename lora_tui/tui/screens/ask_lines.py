@@ -9,11 +9,11 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static, TextArea
 
-from lora_tui.core.text import printable
 from lora_tui.tui.screens.dialog import Dialog
+from lora_tui.tui.widgets.safe_text_area import SafeTextArea
 
 
-class Lines(TextArea):
+class Lines(SafeTextArea):
     """A text area in the look of the other fields; a paste keeps its lines."""
 
     DEFAULT_CSS = """
@@ -23,7 +23,7 @@ class Lines(TextArea):
     """
 
     def __init__(self, text: str) -> None:
-        super().__init__(printable(text), compact=True, highlight_cursor_line=False)
+        super().__init__(text, compact=True, highlight_cursor_line=False)
         self.cursor_blink = False  # nothing moves when nothing happens
 
 

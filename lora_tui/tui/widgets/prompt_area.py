@@ -3,13 +3,12 @@
 from dataclasses import replace
 from typing import ClassVar, cast
 
-from rich.text import Text
 from textual import events
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual.binding import Binding, BindingsMap, BindingType
 from textual.widgets import TextArea
 
-from lora_tui.core.text import printable
+from lora_tui.tui.widgets.safe_text_area import SafeTextArea
 
 # Textual takes escape and a digit in one burst for what a Mac's option key makes of the digit.
 for _digit in "0123456789":
@@ -18,7 +17,7 @@ for _digit in "0123456789":
 _USUAL = {one.action for one in TextArea.BINDINGS if isinstance(one, Binding)}
 
 
-class PromptArea(TextArea):
+class PromptArea(SafeTextArea):
     """As high as its text, up to a few lines; above its first line are the earlier prompts.
 
     The screen it stands in has the actions `ask`, `ask_all` and `stop_typing`.
@@ -70,13 +69,6 @@ class PromptArea(TextArea):
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         if done := self._replace_via_keyboard(text, *self.selection):
             self.move_cursor(done.end_location)
-
-    def get_line(self, line_index: int) -> Text:
-        """A line to be drawn: what a terminal would obey is not shown as it is."""
-        line = super().get_line(line_index)
-        if line.plain.isprintable():
-            return line
-        return Text(printable(line.plain).replace("\n", " "), end="", no_wrap=True)
 
     async def _on_key(self, event: events.Key) -> None:
         """Escape and a key that come in one burst, as over a slow line, look like alt and the key.

@@ -15,8 +15,8 @@ from textual.widgets import Input
 
 from lora_tui.core.settings import Knob, in_words
 from lora_tui.core.text import one_line, printable
+from lora_tui.tui import look
 from lora_tui.tui.columns import Part, cut, left
-from lora_tui.tui.look import ascii_only
 
 LABEL = 29
 _SHORT_LABEL = 20
@@ -122,7 +122,7 @@ class SettingField(Widget, can_focus=True):
         note = self.problem or (self.item.range if has_room else "")
         value_width = _VALUE if note and has_room else width - label - 1
         is_here = self.has_focus or self.is_typing
-        cursor = (">" if ascii_only() else "▸") if is_here else " "
+        cursor = look.cursor() if is_here else " "
         parts: list[Part] = [
             (cursor, ""),
             (left(self.item.name, label - 1), "bold" if is_here else "$foreground"),
