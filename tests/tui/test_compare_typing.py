@@ -19,7 +19,7 @@ async def test_a_paste_shows_nothing_a_terminal_obeys_and_stays_as_it_was() -> N
         dialog = AskLines("Prompts", (), text="One a line.", needed="Type a prompt.")
         await app.push_screen(dialog)
         lines = dialog.query_one(Lines)
-        lines.post_message(events.Paste(PASTED))
+        app.post_message(events.Paste(PASTED))
         await pilot.pause()
         drawn = "".join(segment.text for y in range(8) for segment in lines.render_line(y))
         assert "two" in drawn and "\x1b" not in drawn and "\N{RIGHT-TO-LEFT OVERRIDE}" not in drawn
