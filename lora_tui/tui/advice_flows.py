@@ -83,6 +83,9 @@ async def into_draft(
     app: App[Any], draft: Draft, found: Sequence[Measured], take: Callable[[Draft], object]
 ) -> None:
     """Show the advice on a draft; `take` gets the draft with the remedy that is chosen."""
+    if draft.problems:
+        app.notify(advice_words.CORRECT_FIRST, severity="warning", markup=False)
+        return
     advices = await asyncio.to_thread(on_draft, draft, found)
 
     async def change(chosen: Advice) -> None:

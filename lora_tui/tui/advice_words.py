@@ -11,6 +11,7 @@ RULES_FOR_HELP = tuple((rule.name, f"{rule.when} ({rule.source})") for rule in R
 """Every rule as the help lists it: its name, its condition and its source."""
 
 NOTHING = "Nothing to advise: no rule speaks of what is known here."
+CORRECT_FIRST = "Correct the preset first: there is advice on a preset that can be trained."
 
 
 def mark() -> str:

@@ -68,13 +68,14 @@ async def other(app: App[Any], asked: Asked) -> Asked | None:
 
 
 async def _typed(app: App[Any], before: Sequence[str]) -> list[str] | None:
-    """Prompts of a line each; those of several lines, which no line can show, stay as they are."""
-    long = [one for one in before if "\n" in one]
+    """Prompts of a line each; those that a line would not give back as they are stay unshown."""
+    lines = [one for one in before if one.splitlines() == [one.strip()]]
+    long = [one for one in before if one not in lines]
     text = "One a line."
     if long:
-        text += f" {len(long)} of several lines stay among them, and are not shown here."
-    lines = [one for one in before if "\n" not in one]
-    question = AskLines("Prompts", lines, text=text, needed="Type a prompt.")
+        text += f" {len(long)} that no line can show stay among them."
+    needed = "" if long else "Type a prompt."
+    question = AskLines("Prompts", lines, text=text, needed=needed)
     typed = await app.push_screen_wait(question)
     return None if typed is None else [*long, *typed]
 

@@ -20,7 +20,7 @@ from lora_tui.tui.chart import (
     split,
     usable,
 )
-from lora_tui.tui.columns import cut, width_of
+from lora_tui.tui.columns import cut, right, width_of
 from lora_tui.tui.scales import Axis, fitted_axis, log_axis, value_axis
 from lora_tui.tui.widgets.painting import Row, Rows
 
@@ -218,7 +218,9 @@ def heat(members: Sequence[Heat], width: int, *, ascii_only: bool) -> Rows:
     together = math.ceil(layers / (width - room - 1))
     groups = math.ceil(layers / together)
     wide = min(_WIDEST_LAYER, (width - room - 1) // groups)
-    frame = _frame(members, groups, wide, together, room)
+    names = [cut(f"{one.tag} {one.name}", room) for one in members]
+    name = max(map(width_of, names))
+    frame = _frame(len(members), groups, wide, together)
     figure = new_figure(frame.left + frame.width, len(members) + 2, frame)
     levels = _DIGITS if ascii_only else _SHADES
     placed: dict[str, list[tuple[float, float]]] = {}
@@ -232,27 +234,33 @@ def heat(members: Sequence[Heat], width: int, *, ascii_only: bool) -> Rows:
     lines = lines_of(figure)
     if ascii_only:
         lines = [line.translate(AXES_IN_ASCII) for line in lines]
+    # plotext counts characters, and a name may have wide ones: it is put before the finished line.
     rows = [
-        ((line[: frame.left], "text"), (line[frame.left :].rstrip(), "accent"))
+        (
+            (right(names[y], name) + line[1 : frame.left], "text"),
+            (line[frame.left :].rstrip(), "accent"),
+        )
         if y < len(members)
-        else ((line.rstrip(), "muted"),)
+        else ((" " * (name - 1) + line.rstrip(), "muted"),)
         for y, line in enumerate(lines)
     ]
     return (*rows, _scale(most, levels, together))
 
 
-def _frame(members: Sequence[Heat], groups: int, wide: int, together: int, room: int) -> Canvas:
-    """One cell a unit: plotext's limits are the middles of the outermost cells."""
+def _frame(members: int, groups: int, wide: int, together: int) -> Canvas:
+    """One cell a unit: plotext's limits are the middles of the outermost cells.
+
+    A member has a character beside the axis, where its name is to stand.
+    """
     every = next(step for step in (1, 2, 5, 10, 20, 50, 100, 1000) if step * wide / together >= 4)
     marks = range(0, groups * together, every)
     across = Axis(
         0, groups * wide - 1, tuple(float(m // together * wide) for m in marks), _words(marks)
     )
-    names = [cut(f"{one.tag} {one.name}", room) for one in reversed(members)]
-    last = len(members) - 1
+    last = members - 1
     low, high = (0.0, float(last)) if last else (-0.5, 0.5)
-    up = Axis(low, high, tuple(map(float, range(len(members)))), tuple(names))
-    return Canvas(across, up, max(map(width_of, names)) + 1, groups * wide, len(members))
+    up = Axis(low, high, tuple(map(float, range(members))), ("x",) * members)
+    return Canvas(across, up, 2, groups * wide, members)
 
 
 def _words(marks: range) -> tuple[str, ...]:

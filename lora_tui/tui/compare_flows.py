@@ -197,17 +197,33 @@ async def _may_replace(app: App[Any], frame: "Frame") -> bool:
     question = Confirm("Begin another?", text, yes="stop it and begin", no="go on with this")
     if not await app.push_screen_wait(question):
         return False
-    await asyncio.to_thread(_end, frame.run)
-    return True
+    return await _end(app, frame.run)
 
 
-def _end(run: Run) -> None:
-    """Stop a comparison and wait until its memory is free; one that hangs is killed."""
+async def _end(app: App[Any], run: Run) -> bool:
+    """Stop a comparison and wait until its memory is free; one that hangs is killed after asking.
+
+    Raises:
+        LoraTuiError: it cannot be stopped, or lives on when it was killed.
+    """
+    try:
+        await asyncio.to_thread(stopping.stop, run)
+    except LoraTuiError:
+        if await asyncio.to_thread(runs.is_alive, run):
+            raise
+        return True  # it ended by itself
+    app.notify("It stops; the next begins when its memory is free.", markup=False)
+    if await asyncio.to_thread(stopping.wait_until_dead, run, _GRACE):
+        return True
+    text = "It does not stop: it may be in the middle of something long. What it told is kept."
+    question = Confirm("Kill it?", text, yes="kill it and begin", no="leave it")
+    if not await app.push_screen_wait(question):
+        return False
     with suppress(LoraTuiError):  # it may have ended by now
-        stopping.stop(run)
-        if not stopping.wait_until_dead(run, _GRACE):
-            stopping.kill(run)
-            stopping.wait_until_dead(run, _GRACE)
+        await asyncio.to_thread(stopping.kill, run)
+    if not await asyncio.to_thread(stopping.wait_until_dead, run, _GRACE):
+        raise LoraTuiError(f"{run.id} lives on and holds its memory.", "End its process by hand.")
+    return True
 
 
 def _replace(screen: Screen[Any], who: Sequence[Member], asked: "Asked") -> None:

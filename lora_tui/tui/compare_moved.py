@@ -82,9 +82,8 @@ def _values(comparison: Comparison, column: Column) -> list[str]:
     kl, norm = figure(column.figure("kl_from_base")), comparison_table.update_norm(column)
     changed = figure(column.figure("changed_share"))
     asked = len(comparison.prompts)
-    answers = (
-        "-" if changed is None or math.isnan(changed) else f"{round(changed * asked)} of {asked}"
-    )
+    is_known = changed is not None and math.isfinite(changed)
+    answers = f"{round((changed or 0.0) * asked)} of {asked}" if is_known else "-"
     most = max(_relative(column), default=None)
     return [text.number(kl), answers, text.number(norm), text.share(most)]
 

@@ -153,10 +153,10 @@ class CompareWatch:
             return
         if look.pane == "curves":
             self._read_courses()
-        head, page = compare_pages.lay_out(self._folding.now, self._courses, look)
-        self._frame = replace(
-            self._frame, comparison=self._folding.now, look=look, head=head, page=page
-        )
+        now, before = self._folding.now, self._frame
+        if now is not before.comparison or look != before.look:  # else only time went by
+            head, page = compare_pages.lay_out(now, self._courses, look)
+            self._frame = replace(before, comparison=now, look=look, head=head, page=page)
         self._due = time.monotonic() + _APART
         if self._frame != self._shown:
             self._shown = self._frame

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import pytest
+from rich.cells import cell_len
 
 from lora_tui.core.series import Points
 from lora_tui.tui.compare_chart import Curve, Drawing, Heat, heat, overlay, unit_of
@@ -128,3 +129,12 @@ def test_odd_norms_stand(values: tuple[float, ...]) -> None:
     assert not values or "?" in rows[0]
     assert heat([], 60, ascii_only=False) == ()
     assert heat([Heat("a", "x" * 50, values)], 9, ascii_only=False) == ()
+
+
+def test_wide_names_leave_the_layers_where_they_are() -> None:
+    found = [Heat("a", "小さな海賊", (0.01, 0.04)), Heat("b", "two", (0.01, 0.04))]
+    rows = heat(found, 60, ascii_only=False)
+    names = [row[0][0] for row in rows[:2]]
+    assert names[0] == "a 小さな海賊┤" and cell_len(names[0]) == cell_len(names[1])
+    assert [row[1][0] for row in rows[:2]] == ["░░░░████"] * 2
+    assert text(rows)[2].index("└") == cell_len(names[1]) - 1

@@ -29,7 +29,8 @@ async def test_a_paste_shows_nothing_a_terminal_obeys_and_stays_as_it_was() -> N
 async def test_prompts_of_several_lines_stay_among_the_typed() -> None:
     app = LoraTuiApp()
     async with app.run_test(size=(80, 24)) as pilot:
-        before = Asked(prompts=("one\nof two lines", "plain"))
+        odd = ("one\nof two lines", " led by a blank", "two\u2028lines")
+        before = Asked(prompts=(*odd, "plain"))
         found: list[Asked | None] = []
 
         async def ask() -> None:
@@ -45,7 +46,7 @@ async def test_prompts_of_several_lines_stay_among_the_typed() -> None:
         await pilot.press(*["enter"] * 6)
         await pilot.pause()
         (asked,) = found
-        assert asked is not None and asked.prompts == ("one\nof two lines", "plain")
+        assert asked is not None and asked.prompts == (*odd, "plain")
 
 
 @pytest.mark.parametrize("kept", ["", "{broken"])

@@ -36,7 +36,7 @@ class AskLines(Dialog[list[str]]):
     ]
 
     def __init__(self, title: str, lines: Iterable[str], *, text: str, needed: str) -> None:
-        """`needed` is what to say when there is none."""
+        """`needed` is what to say when there is none; empty where there may be none."""
         super().__init__(title, text)
         self._lines, self._needed = tuple(lines), needed
 
@@ -53,7 +53,7 @@ class AskLines(Dialog[list[str]]):
 
     def action_take(self) -> None:
         found = [line.strip() for line in self.query_one(Lines).text.split("\n") if line.strip()]
-        if found:
+        if found or not self._needed:
             self.dismiss(found)
             return
         problem = self.query_one(".problem", Static)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
@@ -18,6 +18,18 @@ from lora_tui.tui.columns import plain
 from lora_tui.tui.screens.dialog import Dialog
 
 _LABELS = {"top_p": "top-p", "max_new_tokens": "max new tokens", "system": "system prompt"}
+
+
+class _Line(Input):
+    """A line that refuses several at once: to take the first alone would lose the others."""
+
+    def _on_paste(self, event: events.Paste) -> None:
+        number = len(event.text.splitlines())
+        if number > 1:
+            event.prevent_default()
+            event.stop()
+            said = f"{number} lines have no room in one: join them, then paste again."
+            self.app.notify(said, title="Not pasted", severity="warning", markup=False)
 
 
 class ChatSettingsDialog(Dialog[ChatSettings]):
@@ -42,7 +54,7 @@ class ChatSettingsDialog(Dialog[ChatSettings]):
             with Horizontal(classes="line"):
                 yield Static(Content(_LABELS.get(item.name, item.name)), classes="label")
                 value = printable(in_words(getattr(self._settings, item.name)))
-                yield Input(value, compact=True, id=item.name, select_on_focus=False)
+                yield _Line(value, compact=True, id=item.name, select_on_focus=False)
         yield Static("", id="says")
 
     def on_mount(self) -> None:
