@@ -1,6 +1,7 @@
 """What every test gets: a home of its own, no network, few threads, and a fresh interpreter."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import pytest
 from hypothesis import settings
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
 settings.register_profile("suite", deadline=None)  # no test fails for a busy machine
 settings.load_profile("suite")
 

@@ -134,7 +134,6 @@ def has_looked(job: runs.Run) -> bool:
 @pytest.fixture
 def checking(rows: Path) -> Iterator[tuple[subprocess.Popen[str], runs.Run]]:
     """A check that is under way, and its job."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     arguments = ("check", "demo", "--set", f"data.source={rows}")
     waiting = subprocess.Popen(
         command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
