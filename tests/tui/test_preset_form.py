@@ -17,6 +17,7 @@ from lora_tui.tui.screens.confirm import Confirm
 from lora_tui.tui.screens.notice import Notice
 from lora_tui.tui.screens.preset_form import PresetForm
 from lora_tui.tui.widgets.follows import Follows
+from lora_tui.tui.widgets.setting_field import SettingField
 
 from .conftest import settled, shown, toasts
 
@@ -294,3 +295,23 @@ async def test_a_list_is_typed_and_not_only_picked(shipped: Path) -> None:
         await press(pilot, "2", "j", "j", "j", "j", "enter", "end", "ctrl+u")
         await press(pilot, *"q_proj, v_proj", "enter")
         assert form.draft.preset.lora.target_modules == ("q_proj", "v_proj")
+
+
+@pytest.mark.parametrize(
+    ("keys", "place"), [("down", 3), ("j", 3), ("pagedown", 10), ("end", -1), ("G", -1)]
+)
+async def test_a_table_longer_than_the_screen_is_walked_by_every_key(keys: str, place: int) -> None:
+    """A pane that scrolls must not take the keys: another field than the marked would be edited."""
+    app = LoraTuiApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        entry = next(one for one in preset_files.list_presets() if one.name == "demo")
+        form = PresetForm(entry)
+        await app.push_screen(form)
+        await pilot.pause()
+        await pilot.press("4", *[keys] * (3 if place == 3 else 1))
+        await pilot.pause()
+        pane = form.query_one("#training")
+        fields = list(pane.query(SettingField))
+        assert pane.max_scroll_y > 0, "it does not fit"
+        assert form.focused is fields[place]
+        assert pane.region.contains_region(fields[place].region)

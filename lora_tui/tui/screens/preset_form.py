@@ -50,6 +50,10 @@ _PAGE = 10
 _WIDE = 116  # columns from which the figures stand beside the settings
 
 
+class _Fields(VerticalScroll, can_focus=False, inherit_bindings=False):
+    """One table's fields; the keys that move are the form's, or the cursor would stay behind."""
+
+
 class PresetForm(Screen[None], Reporting):
     """Edits a draft; nothing reaches the disk before it is saved."""
 
@@ -106,7 +110,7 @@ class PresetForm(Screen[None], Reporting):
         with Container(id="body"):
             with ContentSwitcher(id="tables", initial="model", classes="pane"):
                 for table in TABLES:
-                    with VerticalScroll(id=table, can_focus=False):
+                    with _Fields(id=table):
                         fields = self._fields.values()
                         yield from (field for field in fields if field.item.table == table)
             with Vertical(id="side"):
