@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from benchmarks.real_size import build_model
-from benchmarks.tables import REPOSITORY
+from benchmarks.tables import REPOSITORY, arguments_of
 from lora_tui.core import comparison, members, preset_files
 from lora_tui.core.runs import Run
 from lora_tui.core.summary import headline
@@ -33,10 +33,8 @@ SIZE = (120, 44)
 
 def main() -> None:
     """Train both, compare them, and write the document."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("rows", type=Path, help="question/answer JSON Lines")
+    parser = arguments_of(__doc__, DOCUMENT)
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--out", type=Path, default=DOCUMENT)
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
 """Train a model of SmolLM2-135M's exact shape, LoRA and full, by both backends, and write a table.
 
-    python benchmarks/real_size.py ../shared/data/gsm8k/train.jsonl
+    python -m benchmarks.real_size ../shared/data/gsm8k/train.jsonl
 
 The weights are random (there is no Hub where this runs), so speed, memory and sizes are real and
 the loss only shows that it falls. Each run is a whole engine process in a run directory of its own.
@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.tables import REPOSITORY, arguments_of
 from lora_tui.core import preset_files, runs, text
 from lora_tui.core.runs import Run
 
-REPOSITORY = Path(__file__).parents[1]
 DOCUMENT = REPOSITORY / "docs" / "real-size.md"
 VOCABULARY = 49_152
 PARAMETERS = 134_515_008
@@ -35,10 +35,8 @@ CHAT_TEMPLATE = (
 
 def main() -> None:
     """Build the model once, train it four times, write the document."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("rows", type=Path, help="question/answer JSON Lines")
+    parser = arguments_of(__doc__, DOCUMENT)
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--out", type=Path, default=DOCUMENT)
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
@@ -210,7 +208,7 @@ real tokens, not padding. Saved is the adapter in float32, or the model in bfloa
 
 Machine: {machine()}; load average at the start {load:.1f}.
 Versions: {versions}.
-Command: `python benchmarks/real_size.py ../shared/data/gsm8k/train.jsonl`
+Command: `python -m benchmarks.real_size ../shared/data/gsm8k/train.jsonl`
 """
 
 

@@ -5,19 +5,16 @@
 The weights are random (there is no Hub where this runs): times are real, what is said is not.
 """
 
-import argparse
 import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 from benchmarks.real_size import build_model
-from benchmarks.tables import DOCUMENT, Line, write
+from benchmarks.tables import Line, arguments_of, write
 
 RANK = 16
 NEW_TOKENS = 48
@@ -26,10 +23,8 @@ GO = SimpleNamespace(requested=False)
 
 def main() -> None:
     """Build the base and three adapters, measure, and write the section."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("rows", type=Path, help="question/answer JSON Lines")
+    parser = arguments_of(__doc__)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=DOCUMENT)
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
@@ -80,7 +75,11 @@ def measure(home: Path, rows: Path, repeats: int) -> list[Line]:
     def load() -> Resident:
         return Resident(preset, Platform("transformers", "cpu", bfloat16=False))
 
-    reload = [timed(lambda: load().attach(three[0]))[0] for _ in range(repeats)]
+    reload = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        load().attach(three[0])
+        reload.append(time.perf_counter() - began)
     resident = load()
     attach: list[float] = []
     for _ in range(repeats):
@@ -97,14 +96,12 @@ def measure(home: Path, rows: Path, repeats: int) -> list[Line]:
         prompt = resident.tokenizer.apply_chat_template(
             [{"role": "user", "content": question}], add_generation_prompt=True, return_dict=False
         )
-        seconds, one_by_one = timed(
-            lambda: [resident.generate([prompt], [id_], settings, stop=GO)[0] for id_ in order]  # noqa: B023  # called at once
-        )
-        alone.append(seconds)
-        seconds, mixed = timed(
-            lambda: resident.generate([prompt] * len(order), order, settings, stop=GO)  # noqa: B023  # called at once
-        )
-        together.append(seconds)
+        began = time.perf_counter()
+        one_by_one = [resident.generate([prompt], [id_], settings, stop=GO)[0] for id_ in order]
+        alone.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        mixed = resident.generate([prompt] * len(order), order, settings, stop=GO)
+        together.append(time.perf_counter() - began)
         equal &= mixed == one_by_one
     ratio = [one / other for one, other in zip(alone, together, strict=True)]
     return [
@@ -116,13 +113,6 @@ def measure(home: Path, rows: Path, repeats: int) -> list[Line]:
         Line("… times faster", ratio, "times", "at least 1.6"),
         Line("… of the questions with the same token ids, float32", [float(equal)], "(1 is all)"),
     ]
-
-
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """The seconds that `work` took, and its result."""
-    began = time.perf_counter()
-    found = work()
-    return time.perf_counter() - began, found
 
 
 if __name__ == "__main__":

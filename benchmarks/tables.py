@@ -1,5 +1,6 @@
 """What the benchmarks share: a figure as a row, and a section of docs/benchmarks.md."""
 
+import argparse
 import os
 import platform
 import sys
@@ -46,6 +47,14 @@ def home(**more: str) -> Iterator[dict[str, str]]:
     """An environment with a home of its own."""
     with tempfile.TemporaryDirectory() as folder:
         yield {**MANNERS, "LORA_TUI_HOME": folder, "HF_HUB_OFFLINE": "1", **more}
+
+
+def arguments_of(document: str | None, out: Path = DOCUMENT) -> argparse.ArgumentParser:
+    """The command line of a benchmark that reads rows and writes a document."""
+    parser = argparse.ArgumentParser(description=document)
+    parser.add_argument("rows", type=Path, help="question/answer JSON Lines")
+    parser.add_argument("--out", type=Path, default=out)
+    return parser
 
 
 def write(path: Path, name: str, command: str, lines: list[Line], load: float) -> None:

@@ -30,7 +30,7 @@ from lora_tui.core import (
 from lora_tui.core.comparison import Comparison, Folding, read
 from lora_tui.core.comparison_table import Line
 from lora_tui.core.errors import BadInput, LoraTuiError
-from lora_tui.core.members import of_reference
+from lora_tui.core.members import Member, of_reference
 from lora_tui.core.runs import Run
 from lora_tui.core.text import one_line
 from lora_tui.jobs import compare as comparing
@@ -76,8 +76,10 @@ def compare(
     """
     settings = chat_settings.read({**typed, "system": ""}).request()
     if earlier:
-        if names:
-            raise BadInput("--open shows a comparison made before.", "Leave the other names out.")
+        if names or prompt_file or data:
+            raise BadInput(
+                "--open shows a comparison made before.", "Leave names, --prompts and --data out."
+            )
         run = runs.find(earlier, locations.comparisons_folder())
         found = read(run)
     else:
@@ -118,7 +120,7 @@ def _measured(names: Sequence[str], asked: Asked) -> tuple[Run, Comparison]:
     """
     if not names:
         raise BadInput("There is nothing to compare.", "Name a run: `lora-tui runs` lists them.")
-    run = comparing.start([of_reference(name) for name in names], asked)
+    run = comparing.start(_members(names), asked)
     folding = Folding()
     with closing(followed(run)) as batches:
         for batch in batches:
@@ -135,6 +137,27 @@ def _measured(names: Sequence[str], asked: Asked) -> tuple[Run, Comparison]:
     return run, folding.now
 
 
+def _members(names: Sequence[str]) -> list[Member]:
+    """Those that can be compared; what left nothing or is no adapter is named and left out.
+
+    Raises:
+        LoraTuiError: none is left, or a name is nobody's: it may be mistyped.
+    """
+    found, problems = list[Member](), list[LoraTuiError]()
+    for name in names:
+        try:
+            found.append(of_reference(name))
+        except BadInput:
+            raise
+        except LoraTuiError as error:
+            problems.append(error)
+    if not found:
+        raise problems[0]
+    for problem in problems:
+        say(f"left out: {problem.summary}", err=True)
+    return found
+
+
 def _lines(found: Comparison) -> Iterable[str]:
     """The comparison for people."""
     names = Line("", tuple(one_line(column.member.name) for column in found.columns))
@@ -146,6 +169,9 @@ def _lines(found: Comparison) -> Iterable[str]:
             yield title
             yield from _aligned([names, *lines])
             yield ""
+    if found.held_out:
+        rows, tokens = (found.held_out.get(name) or 0 for name in ("rows", "tokens"))
+        yield f"held-out loss: {rows:,} rows of {found.held_out.get('source')}, {tokens:,} tokens"
     for column in found.columns:
         for note in comparison_table.notes(found, column):
             yield f"! {column.member.name}: {note}"

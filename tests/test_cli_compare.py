@@ -21,11 +21,14 @@ def cli(*arguments):
 
 def test_a_comparison_is_made_kept_and_shown_again(tmp_path):
     one, zero = write_adapter(tmp_path / "one"), write_adapter(tmp_path / "zero", size=0)
+    bare = tmp_path / "bare"
+    bare.mkdir()
     asked = tmp_path / "asked.txt"
     asked.write_text("Who are you?\n\nWhat is ice?\n")
     out = tmp_path / "out"
-    said = cli(one, zero, "--prompts", asked, "--out", out, "--max-new-tokens", 4, "--json")
+    said = cli(one, bare, zero, "--prompts", asked, "--out", out, "--max-new-tokens", 4, "--json")
     assert said.returncode == 0, said.stderr
+    assert f"left out: {bare} holds no adapter" in said.stderr
     document = json.loads(said.stdout)
     assert document["path"] == str(out) and document["base"] == "demo"
     assert document["held_out"]["rows"] is None and "held out" in document["warnings"][0]
@@ -56,6 +59,8 @@ def test_when_nobody_could_be_measured_the_status_is_1(tmp_path):
         (("nobody",), 'There is no run "nobody".'),
         (("--open", "last"), 'There is no "last" in'),
         (("x", "--prompts", "/nowhere.txt"), "/nowhere.txt"),
+        (("--open", "last", "--data", "demo"), "--open shows a comparison made before"),
+        (("/nowhere/at/all",), "There is no folder /nowhere/at/all"),
         (("x", "--temperature", "-1"), "-1"),
         (("x", "--rows", "0"), "0"),
     ],

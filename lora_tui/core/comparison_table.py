@@ -1,5 +1,6 @@
 """A comparison as aligned lines: what differs first, then what it cost and what came of it."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -160,7 +161,7 @@ def _best(
         own = [
             (sign * one, at)
             for at, one in enumerate(values)
-            if bases[at] is base and one is not None and one == one  # noqa: PLR0124  # not NaN
+            if bases[at] is base and one is not None and not math.isnan(one)
         ]
         if len(own) > 1:
             top = cells[max(own)[1]]
@@ -232,8 +233,14 @@ def notes(comparison: Comparison, column: Column) -> list[str]:
         found.insert(0, f"{column.refused['summary']} {column.refused['hint']}".strip())
     if column.is_base or column.refused:
         return found
-    if equals_base(column) and ZERO not in column.warnings:
-        found.insert(0, "It changes nothing: it answers exactly as the base does.")
+    if equals_base(column):
+        if ZERO not in column.warnings:
+            found.insert(0, "It changes nothing: it answers exactly as the base does.")
+    elif column.figure("changed_share") == 0:
+        found.append(
+            f"It answers all {len(comparison.prompts)} prompts as the base does: only "
+            "probabilities moved."
+        )
     base = comparison.base_of(column)
     before = figure(base.figure("held_out_loss")) if base else None
     own = figure(column.figure("held_out_loss"))

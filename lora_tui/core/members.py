@@ -78,6 +78,8 @@ def of_reference(text: str) -> Member:
     folder = locations.local_path(text)
     if folder is not None and folder.is_dir():
         return _of_folder(str(folder), folder)
+    if text.startswith(("/", "./", "../", "~")):
+        raise BadInput(f"There is no folder {text}.", "Name the folder of an adapter.")
     try:
         return of_run(runs.find(text))
     except BadInput as error:

@@ -31,10 +31,14 @@ _REACHES_FURTHER = (
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What a folder holds: PEFT's configuration, the tensors, and what is odd about them."""
+    """What a folder holds: PEFT's configuration, the tensors, and what is odd about them.
+
+    `bytes` is the size of the weights' file.
+    """
 
     config: Any
     tensors: Mapping[str, torch.Tensor]
+    bytes: int
     warnings: tuple[str, ...]
 
     @property
@@ -63,11 +67,6 @@ class Files:
     def parameters(self) -> int:
         """How many numbers were trained."""
         return sum(tensor.numel() for tensor in self.tensors.values())
-
-    @property
-    def bytes(self) -> int:
-        """What the weights take on disk."""
-        return sum(tensor.nbytes for tensor in self.tensors.values())
 
     @property
     def is_zero(self) -> bool:
@@ -105,7 +104,8 @@ def read(folder: Path) -> Files:
         )
     _check_halves(tensors)
     _check_rank(config, tensors)
-    return Files(config, tensors, tuple(warnings))
+    size = (folder / (_PICKLE if warnings else _WEIGHTS)).stat().st_size
+    return Files(config, tensors, size, tuple(warnings))
 
 
 def _config(folder: Path) -> Any:

@@ -229,7 +229,7 @@ def _loaded(job: TorchJob) -> Resident:
     """
     try:
         return Resident(job.preset, job.platform)
-    except Exception as error:
+    except Exception as error:  # out of memory has many names
         if not failures.is_out_of_memory(error):
             raise
         raise LoraTuiError(

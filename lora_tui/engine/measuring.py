@@ -219,6 +219,11 @@ class Measuring:
         in_4bit = group.resident.preset.model.load_in_4bit
         if preset and preset.model.load_in_4bit and not in_4bit:
             yield "It was trained on the base in 4 bits, and is measured on it in 16 or more."
+        if group.rows and preset and preset.data.source != self._candidates[0].data.source:
+            yield (
+                f"It was trained on other data than the held-out rows, which are of "
+                f"{group.rows.source}: its figures there say nothing of its own task."
+            )
         if group.rows and not preset and member.method != BASE:
             yield "It was made elsewhere: whether it was trained on the held-out rows is not known."
 

@@ -161,8 +161,15 @@ def preset_of(table: Sequence[Member]) -> Preset:
 def rivals() -> list[Headline]:
     """Live runs and comparisons on this machine, with which a chat would compete."""
     folders = (locations.runs_folder(), locations.comparisons_folder())
-    live = (run for folder in folders for run in runs.list_runs(folder) if _is_here(run))
-    return [headline(run) for run in live]
+    live = [run for folder in folders for run in runs.list_runs(folder) if _is_here(run)]
+    return [_named(headline(run)) for run in live]
+
+
+def _named(line: Headline) -> Headline:
+    """A comparison is called one: it has the names of runs that may have ended long ago."""
+    if line.run.path.parent != locations.comparisons_folder():
+        return line
+    return replace(line, name=f"the comparison of {line.name}")
 
 
 def _is_here(run: Run) -> bool:

@@ -11,6 +11,7 @@ from textual.app import App
 
 from lora_tui.core import locations, prompts
 from lora_tui.core.chat_settings import KNOBS
+from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.settings import Knob, SettingsError, in_words, knob, knobs_of, parse
 from lora_tui.jobs.compare import Asked
 from lora_tui.tui.screens.ask import Ask, Question
@@ -81,9 +82,20 @@ async def _typed(app: App[Any], before: Sequence[str]) -> list[str] | None:
 
 
 async def _from_file(app: App[Any]) -> list[str] | None:
-    question = Question("Path", "", lambda text: None if text else "Type the path of a file.")
+    question = Question("Path", "", _wrong_with_file)
     answers = await app.push_screen_wait(Ask("Prompts from a file", question, text=_FORMS))
     return await asyncio.to_thread(prompts.read, _path(answers[0])) if answers else None
+
+
+def _wrong_with_file(text: str) -> str | None:
+    """Why no prompts can be read; asked while it is typed, so that it stays to be mended."""
+    if not text:
+        return "Type the path of a file."
+    try:
+        prompts.read(_path(text))
+    except LoraTuiError as error:
+        return error.summary
+    return None
 
 
 def _path(text: str) -> Path:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from textual.app import App
@@ -136,20 +137,31 @@ async def add(screen: Screen[Any], frame: "Frame", who: Sequence[Member]) -> Non
     """Ask for one more member, and compare with it too."""
     text = "An id or name of a run, a folder with an adapter, or a Hub id that is on this machine."
     answers = await screen.app.push_screen_wait(
-        Ask("Add to the comparison", Question("Run, folder or Hub id", "", _no_name), text=text)
+        Ask(
+            "Add to the comparison",
+            Question("Run, folder or Hub id", "", partial(_wrong_with_name, who)),
+            text=text,
+        )
     )
     if answers is None:
         return
     more = await asyncio.to_thread(members.of_reference, answers[0])
-    if more.id in {member.id for member in who}:
-        raise BadInput(f"{more.name} is in this comparison already.", "Name another.")
     asked = await _as_before(frame)
     if await _may_begin(screen.app, frame):
         _replace(screen, [*who, more], asked)
 
 
-def _no_name(text: str) -> str | None:
-    return None if text else "Name a run, a folder or a Hub id."
+def _wrong_with_name(who: Sequence[Member], text: str) -> str | None:
+    """Why it cannot be added; asked while it is typed, so that it stays to be mended."""
+    if not text:
+        return "Name a run, a folder or a Hub id."
+    try:
+        more = members.of_reference(text)
+    except LoraTuiError as error:
+        return error.summary
+    if more.id in {member.id for member in who}:
+        return f"{more.name} is in this comparison already."
+    return None
 
 
 async def other_prompts(screen: Screen[Any], frame: "Frame", who: Sequence[Member]) -> None:

@@ -169,6 +169,13 @@ def test_what_its_files_say_of_a_zero_update_is_not_said_twice(found):
     assert comparison_table.ZERO in notes and not any("changes nothing" in note for note in notes)
 
 
+def test_one_that_answers_as_the_base_does_but_moved_is_called_so(found):
+    unmoved = {"kind": "measured", "id": "r4", "changed_share": 0.0}
+    one = Folding(found).fold([unmoved])
+    (note,) = comparison_table.notes(one, column(one, "r4"))
+    assert note == "It answers all 1 prompts as the base does: only probabilities moved."
+
+
 def test_what_was_asked_counts_more_than_the_norm(found):
     """An adapter may train more than low-rank updates: a norm of zero alone says little."""
     norms = {"layers": [0.0], "relative": [0.0], "other": 0.0}

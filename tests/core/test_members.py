@@ -92,6 +92,11 @@ def test_a_folder_that_is_no_adapter_is_named(tmp_path, config, words):
         members.of_reference(str(folder))
 
 
+def test_a_path_that_is_not_there_is_no_run_that_is_missing(tmp_path):
+    with pytest.raises(BadInput, match=f"There is no folder {tmp_path}/gone"):
+        members.of_reference(str(tmp_path / "gone"))
+
+
 def test_what_is_neither_is_refused():
     with pytest.raises(BadInput, match='no run "nothing"'):
         members.of_reference("nothing")

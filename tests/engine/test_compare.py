@@ -267,5 +267,8 @@ def test_what_became_of_one_runs_data_does_not_keep_the_rest(engines, tmp_path, 
     _, found = compared(engines, monkeypatch, both, prompts=("Who are you?",), rows=4)
     assert not any(column.refused for column in found.columns)
     assert found.held_out["rows"] == 4
+    notes = {column.member.id: " ".join(column.warnings) for column in found.columns}
+    assert "trained on other data than the held-out rows" in notes[gone.id]
+    assert not notes[here.id]
     said = " ".join(found.warnings)
     assert "Held-out rows cannot be read" in said and f"{gone.id} was trained on is not" in said

@@ -223,7 +223,7 @@ def test_live_runs_and_comparisons_of_this_machine_are_rivals() -> None:
         held(folders[1], "comparing"),
         held(folders[0], "far", "elsewhere"),
     ):
-        assert [line.name for line in talk.rivals()] == ["tuning", "comparing"]
+        assert [line.name for line in talk.rivals()] == ["tuning", "the comparison of comparing"]
         assert "tuning and 1 more are running on this machine" in talk.rivalry([ONE])
 
 

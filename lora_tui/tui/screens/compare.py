@@ -199,7 +199,9 @@ class CompareScreen(Reporting, Screen[None]):
         if action in {"where", "open_log", "delete"}:
             return frame.run is not None
         if action == "again":
-            return frame.state in {"failed", "stopped", "crashed"}
+            refused = any(column.refused for column in frame.comparison.columns)
+            ended_early = frame.state in {"failed", "stopped", "crashed"}
+            return ended_early or (refused and frame.state == "finished")
         if action == "advice":
             column = self._column
             return column is not None and bool(column.member.run)
