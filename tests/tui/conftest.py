@@ -3,7 +3,7 @@
 import fcntl
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,17 @@ from textual.pilot import Pilot
 
 from lora_tui.core import locations, preset_files, runs
 from lora_tui.core.files import private_folder, slug
+from lora_tui.core.members import Member
 from lora_tui.core.platforms import Place, Platform
 from lora_tui.core.preset_files import changed
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
+from lora_tui.jobs import compare
+from lora_tui.jobs.compare import Asked
 from lora_tui.tui import look
+from lora_tui.tui.chat_watching import ChatWatch
 from lora_tui.tui.one_at_a_time import BY_KEY
+from lora_tui.tui.screens.chat import ChatScreen
 
 NOON = 1_795_435_920.0  # 2026-11-23 12:12 UTC
 PLACE = Place(Platform("unsloth", "cpu", bfloat16=True), 24_000_000_000)
@@ -137,3 +142,26 @@ def shown(pilot: Pilot[Any]) -> str:
     """The text on the screen, dialogues included."""
     lines = pilot.app.screen._compositor.render_strips()
     return "\n".join(line.text.rstrip() for line in lines[: pilot.app.size.height])
+
+
+@pytest.fixture
+def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[Member], Asked]]:
+    """No engine is launched: what would be measured is recorded, and stands at once."""
+    from .comparisons import recorded  # which needs what stands above
+
+    found: list[tuple[list[Member], Asked]] = []
+
+    def start(who: Sequence[Member], asked: Asked) -> Run:
+        found.append((list(who), asked))
+        return recorded(list(who), prompts=asked.prompts or ("A held-out question?",))
+
+    monkeypatch.setattr(compare, "start", start)
+    return found
+
+
+@pytest.fixture
+def by_hand(monkeypatch: pytest.MonkeyPatch) -> list[ChatWatch]:
+    """No engine is started: frames are put in by hand. Gives what was to follow one."""
+    watches: list[ChatWatch] = []
+    monkeypatch.setattr(ChatScreen, "follow_engine", lambda _, watch: watches.append(watch))
+    return watches

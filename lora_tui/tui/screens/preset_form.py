@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Vertical, VerticalScroll
+from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.events import DescendantFocus, Resize
 from textual.message import Message
@@ -40,7 +40,7 @@ from lora_tui.tui.widgets.about_setting import AboutSetting
 from lora_tui.tui.widgets.follows import Follows
 from lora_tui.tui.widgets.hints import Hints
 from lora_tui.tui.widgets.key_bar import KeyBar
-from lora_tui.tui.widgets.setting_field import SettingField
+from lora_tui.tui.widgets.setting_field import Fields, SettingField
 from lora_tui.tui.widgets.title_bar import TitleBar
 
 if TYPE_CHECKING:
@@ -48,10 +48,6 @@ if TYPE_CHECKING:
 
 _PAGE = 10
 _WIDE = 116  # columns from which the figures stand beside the settings
-
-
-class _Fields(VerticalScroll, can_focus=False, inherit_bindings=False):
-    """One table's fields; the keys that move are the form's, or the cursor would stay behind."""
 
 
 class PresetForm(Screen[None], Reporting):
@@ -110,7 +106,7 @@ class PresetForm(Screen[None], Reporting):
         with Container(id="body"):
             with ContentSwitcher(id="tables", initial="model", classes="pane"):
                 for table in TABLES:
-                    with _Fields(id=table):
+                    with Fields(id=table):
                         fields = self._fields.values()
                         yield from (field for field in fields if field.item.table == table)
             with Vertical(id="side"):

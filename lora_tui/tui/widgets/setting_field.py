@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from textual import events, on
 from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
@@ -202,3 +203,7 @@ class SettingField(Widget, can_focus=True):
     def on_descendant_blur(self, event: events.DescendantBlur) -> None:
         """The line looks as before once the input is left."""
         self.refresh()
+
+
+class Fields(VerticalScroll, can_focus=False, inherit_bindings=False):
+    """One table's fields; the keys that move are the form's, or the cursor would stay behind."""
