@@ -328,8 +328,11 @@ and about half of it is trained. Sizes are in GB (10⁹ bytes).
 "Rows as they are" are those of the file, of very different lengths; the estimate supposes that the
 longest come together.
 
-No GPU was at hand. There the estimate counts what torch would allocate, by the same formulas with
-the widths of the kernels used on a GPU; it is not measured.
+On a GPU the estimate counts what torch allocates, by the same formulas with the widths of the
+kernels used there. Against the peaks of checks on one NVIDIA H200 (rows of 473 tokens, 357 of them
+trained) it was: transformers, LoRA with 1, 2, 4 and 8 rows, 1.04, 1.01, 1.02 and 0.98 times the
+peak; in 4 bits 1.03, DoRA 0.98, full 0.97, 8 rows with checkpointing 1.27; Unsloth, LoRA with 1, 2,
+4 and 8 rows, 1.02, 1.06, 1.10 and 1.11.
 
 Machine: {machine()}.
 Versions: {", ".join(f"{name} {number}" for name, number in versions.items())}.

@@ -22,6 +22,7 @@ _NF4 = 1 / 2 + 1 / 64 + 4 / (64 * 256)  # bytes a weight: two a byte, their scal
 _ADAM_8BIT = 2 * (1 + 4 / 256)  # bytes a weight: two moments, each with scales (bitsandbytes)
 _PROGRAM = 550_000_000  # interpreter, libraries, tokenizer: measured on a tiny model
 _KERNEL, _KERNELS = 650_000, 1024  # oneDNN: kept of a bfloat16 product (measured); of how many
+_WORKSPACES = 2 << 25  # cuBLAS, one each for the ways there and back: measured on a Hopper GPU
 
 _HOLES = 0.4
 """What a CPU's heap (glibc) takes beyond the activations in it: freed temporaries leave holes that
@@ -30,8 +31,8 @@ do not go back to the system. Measured; with checkpoints half as many."""
 _LOGITS = {
     ("transformers", "cpu"): (1 << 25, 16),  # float32, softmax, two gradients (engine.fused_head)
     ("unsloth", "cpu"): (1 << 24, 6),  # float32 in place, a copy in bfloat16 (unsloth_zoo.cpu.ops)
-    ("transformers", "cuda"): (1 << 27, 4),  # a tile each way (trl.kernels.chunked_logprob)
-    ("unsloth", "cuda"): (1 << 28, 16),  # at most 4 GB (unsloth_zoo.fused_losses)
+    ("transformers", "cuda"): (1 << 26, 4),  # a tile each way (trl.kernels.chunked_logprob)
+    ("unsloth", "cuda"): (5 << 24, 4),  # in float32 (unsloth_zoo.fused_losses.fused_linear)
 }
 """How many logits the loss computes at once, and the bytes each takes at the most."""
 
@@ -140,7 +141,7 @@ def estimate(
         # They come as activations go, of which a heap gives back no more than the holes.
         gradients = max(0, gradients - logits - (kept + copies if platform.on_gpu else holes))
     return Memory(
-        program=0 if platform.on_gpu else _PROGRAM + run.kernels(longest),
+        program=_WORKSPACES if platform.on_gpu else _PROGRAM + run.kernels(longest),
         weights=round(packed * _NF4) + (base.parameters - packed) * run.stored + copies,
         adapter=0 if run.full else trainable + (number * run.computed if run.computed < 4 else 0),
         gradients=gradients,

@@ -21,6 +21,7 @@ def prepare(preset: Preset) -> None:
         HF_HUB_DISABLE_PROGRESS_BARS="1",
         TOKENIZERS_PARALLELISM="true",  # nothing forks after tokenising
         TRANSFORMERS_NO_ADVISORY_WARNINGS="1",
+        CUDA_DEVICE_ORDER="PCI_BUS_ID",  # cuda:1 is nvidia-smi's 1, not the second fastest
     )
     os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
     # Threads that spin while they wait make two engines on the same cores five times slower.
