@@ -2,11 +2,12 @@
 #   TORCH=auto|cpu|cuda|system  picks torch (tools/setup.py says how)
 #   PYTHON=python3.12           picks the Python that .venv is made with
 #   ARGS="..."                  goes to the program that the target runs
+#   JOBS=3                      how many tests run side by side: half their time they only wait
 
 PYTHON ?= python3
 TORCH ?=
 ARGS ?=
-JOBS ?= 2
+JOBS ?= 3
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -14,11 +15,11 @@ CODE := $(patsubst %/,%,$(sort $(dir $(wildcard lora_tui/*.py demo/*.py benchmar
 export TORCH
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock demo-model bench bench-real bench-memory bench-look bench-compare wheel clean distclean setup FORCE
+.PHONY: help run test check format lock demo-model bench bench-real bench-memory bench-look bench-compare bench-export wheel clean distclean setup FORCE
 
 help:  ## what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo; sed -n '2,4s/^# *//p' $(MAKEFILE_LIST)
+	@echo; sed -n '2,5s/^# *//p' $(MAKEFILE_LIST)
 
 run: $(READY)  ## open the app (ARGS="train demo" runs a command instead)
 	@$(BIN)/lora-tui $(ARGS)
@@ -57,6 +58,10 @@ bench-compare: $(READY)  ## comparing, swapping, LoRA against full, into docs (A
 	$(BIN)/python -m benchmarks.compare_demo
 	$(BIN)/python -m benchmarks.swap $(ARGS)
 	$(BIN)/python -m benchmarks.lora_against_full $(ARGS)
+
+bench-export: $(READY)  ## merge and export beside the bare tools, and the demo by keys, into docs/benchmarks.md
+	$(BIN)/python -m benchmarks.export $(ARGS)
+	$(BIN)/python -m benchmarks.export_demo
 
 wheel: $(READY)  ## build dist/*.whl
 	$(BIN)/python -m hatchling build -t wheel

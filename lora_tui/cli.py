@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from lora_tui import cli_chat, cli_compare, cli_reports
+from lora_tui import cli_chat, cli_compare, cli_export, cli_merge, cli_reports
 from lora_tui.console import (
     DONE,
     FAILED,
@@ -272,5 +272,11 @@ def doctor(as_json: bool) -> None:
     sys.exit(DONE if is_ok(items) else FAILED)
 
 
-for verb in (*cli_reports.VERBS, *cli_compare.VERBS, *cli_chat.VERBS):
+for verb in (
+    *cli_reports.VERBS,
+    *cli_compare.VERBS,
+    *cli_chat.VERBS,
+    *cli_merge.VERBS,
+    *cli_export.VERBS,
+):
     main.add_command(verb)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from lora_tui.cli_reports import followed
+from lora_tui.cli_reports import followed, unfinished
 from lora_tui.console import (
     DONE,
     FAILED,
@@ -25,7 +25,6 @@ from lora_tui.core import (
     locations,
     prompts,
     runs,
-    summary,
 )
 from lora_tui.core.comparison import Comparison, Folding, read
 from lora_tui.core.comparison_table import Line
@@ -129,11 +128,7 @@ def _measured(names: Sequence[str], asked: Asked) -> tuple[Run, Comparison]:
             if now.doing[0] != was and (column := now.column(now.doing[0])):
                 say(f"measuring {one_line(column.member.name)}", err=True)
     if folding.now.ended != "finished":
-        failure = summary.headline(run).failure or {}
-        raise LoraTuiError(
-            failure.get("summary") or "The comparison was ended.",
-            failure.get("hint") or f"What the engine printed is in {run.log}.",
-        )
+        raise unfinished(run)
     return run, folding.now
 
 

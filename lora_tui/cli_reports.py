@@ -86,15 +86,25 @@ def _start(preset: Preset, kind: str, options: Mapping[str, Any] | None = None) 
     return launch.start(preset, name=preset.name, kind=kind, options=options)
 
 
-def followed(run: Run) -> Generator[list[Event]]:
-    """The job's events until it ends; whatever ends this program ends the job too."""
+def followed(run: Run, *, outlives: bool = False) -> Generator[list[Event]]:
+    """The job's events until it ends; whatever ends this program ends the job too.
+
+    One that `outlives` a connection goes on when the terminal is gone.
+    """
+    hung_up = threading.Event()
+
+    def leave(number: int, _: object) -> None:
+        if number == signal.SIGHUP:
+            hung_up.set()
+        sys.exit(128 + number)
+
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
+        signal.signal(number, leave)
     try:
         yield from follow(run, threading.Event(), every=0.05)
     finally:
         with suppress(LoraTuiError):  # it may have ended by now
-            if runs.is_alive(run):
+            if runs.is_alive(run) and not (outlives and hung_up.is_set()):
                 stop.kill(run)
 
 
@@ -107,12 +117,17 @@ def _report(run: Run) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(run.report.read_text("utf-8"))
     except FileNotFoundError:
-        failure = summary.headline(run).failure or {}
-        raise LoraTuiError(
-            failure.get("summary") or "The engine ended without a word.",
-            failure.get("hint") or f"What it printed is in {run.log}.",
-        ) from None
+        raise unfinished(run) from None
     return found
+
+
+def unfinished(run: Run) -> LoraTuiError:
+    """Why a job has no result."""
+    failure = summary.headline(run).failure or {}
+    return LoraTuiError(
+        failure.get("summary") or "The engine was ended before it was done.",
+        failure.get("hint") or f"What it printed is in {run.log}.",
+    )
 
 
 VERBS = (data, check)

@@ -114,7 +114,7 @@ def test_a_check_says_what_it_looked_at(cli: Cli) -> None:
     found = json.loads(said.stdout)
     assert found["ok"]
     assert [item["name"] for item in found["items"]] == [
-        *("preset", "model", "tokenizer", "data", "mask", "disk", "memory")
+        *("preset", "model", "tokenizer", "data", "mask", "disk", "memory", "export")
     ]
     for item in found["items"]:
         assert {"name", "status", "detail", "remedy"} <= item.keys()

@@ -2,13 +2,17 @@
 
 import ast
 import json
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 import lora_tui
+
+pytestmark = pytest.mark.xdist_group("imports")  # each worker would look by itself
 
 PACKAGE = Path(lora_tui.__file__).parent
 HEAVY = {
@@ -27,30 +31,51 @@ def modules_of(*parts: str) -> list[str]:
     return [name.removesuffix(".__init__") for name in names]
 
 
-@pytest.fixture
-def loaded_by(fresh_python: Callable[[str], str]) -> Callable[[str], set[str]]:
+BELOW, SCREEN = modules_of("cli", "core", "jobs"), modules_of("tui")
+
+EACH = """
+import json, os, sys
+from importlib import import_module
+import_module(sys.argv[1])
+for module in sys.argv[2:]:
+    if not os.fork():
+        import_module(module)
+        print(json.dumps([module, list(sys.modules)]), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+@cache
+def each(first: str, *modules: str) -> tuple[dict[str, list[str]], str]:
+    """What stands loaded after each module alone, and what was said of those that do not load.
+
+    Each is loaded by a fork of a process that has only `first` before: an interpreter of its own
+    takes longer to begin than most take to load.
+    """
+    command = [sys.executable, "-c", EACH, first, *modules]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return dict(map(json.loads, done.stdout.splitlines())), done.stderr
+
+
+def loaded_by(module: str) -> set[str]:
     """The packages that importing a module loads."""
-
-    def loaded(module: str) -> set[str]:
-        code = f"import sys, json, {module}; print(json.dumps(list(sys.modules)))"
-        return {name.partition(".")[0] for name in json.loads(fresh_python(code))}
-
-    return loaded
+    loaded, said = each("textual.app", *SCREEN) if module in SCREEN else each("json", *BELOW)
+    assert module in loaded, said
+    return {name.partition(".")[0] for name in loaded[module]}
 
 
-@pytest.mark.parametrize("module", modules_of("cli", "core", "jobs"))
-def test_below_the_screen_nothing_big_is_loaded(
-    module: str, loaded_by: Callable[[str], set[str]]
-) -> None:
+@pytest.mark.parametrize("module", BELOW)
+def test_below_the_screen_nothing_big_is_loaded(module: str) -> None:
     assert not loaded_by(module) & (HEAVY | {"textual", "rich", "plotext"})
 
 
-@pytest.mark.parametrize("module", modules_of("tui"))
-def test_the_screen_never_loads_torch(module: str, loaded_by: Callable[[str], set[str]]) -> None:
+@pytest.mark.parametrize("module", SCREEN)
+def test_the_screen_never_loads_torch(module: str) -> None:
     assert not loaded_by(module) & HEAVY
 
 
-def test_the_app_starts_without_the_chart_library(loaded_by: Callable[[str], set[str]]) -> None:
+def test_the_app_starts_without_the_chart_library() -> None:
     assert "plotext" not in loaded_by("lora_tui.tui.app")
 
 

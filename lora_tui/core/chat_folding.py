@@ -1,7 +1,6 @@
 """A chat's events folded into a snapshot."""
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 
 from lora_tui.core.chat import (
@@ -15,23 +14,16 @@ from lora_tui.core.chat import (
     Turn,
 )
 from lora_tui.core.events import Event, figure, whole
+from lora_tui.core.folding import Folding as Folds
 from lora_tui.core.members import Member
 
 
-class Folding:
-    """Takes in a chat's events in their order; what is unknown or damaged is passed over."""
+class Folding(Folds[Chat]):
+    """Takes in a chat's events."""
 
     def __init__(self, members: Iterable[Member]) -> None:
         """Begin with the members that the engine was started for, the base first."""
-        self.now = Chat(seats=tuple(Seat(member) for member in members))
-
-    def fold(self, batch: Iterable[Event]) -> Chat:
-        """What the events so far add up to."""
-        for event in batch:
-            if handler := getattr(self, f"_on_{event['kind']}", None):
-                with suppress(LookupError, TypeError, ValueError, AttributeError):  # damaged
-                    handler(event)
-        return self.now
+        super().__init__(Chat(seats=tuple(Seat(member) for member in members)))
 
     def gone(self) -> Chat:
         """The engine is no more and no event will come: what was being answered never will be."""

@@ -1,12 +1,12 @@
 """A comparison's events folded into what its screen, its files and the command line show."""
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lora_tui.core import events
 from lora_tui.core.events import Event, figure
+from lora_tui.core.folding import Folding as Folds
 from lora_tui.core.members import BASE, Member
 from lora_tui.core.runs import Run
 
@@ -92,18 +92,10 @@ class Comparison:
 
 
 @dataclass(slots=True)
-class Folding:
-    """Takes in events in their order; what it does not know, or is damaged, is passed over."""
+class Folding(Folds[Comparison]):
+    """Takes in a comparison's events."""
 
     now: Comparison = field(default_factory=Comparison)
-
-    def fold(self, batch: Iterable[Event]) -> Comparison:
-        """What the events so far add up to."""
-        for event in batch:
-            if handler := getattr(self, f"_on_{event['kind']}", None):
-                with suppress(LookupError, TypeError, ValueError, AttributeError):  # damaged
-                    handler(event)
-        return self.now
 
     def _on_members(self, event: Event) -> None:
         columns = tuple(

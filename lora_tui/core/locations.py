@@ -32,6 +32,22 @@ def comparisons_folder() -> Path:
     return home() / "comparisons"
 
 
+def merges_folder() -> Path:
+    """Merges, one folder each: kept until they are deleted."""
+    return home() / "merges"
+
+
+def exports_folder() -> Path:
+    """GGUF files of models that no run or merge of this program made, a folder for each."""
+    return home() / "exports"
+
+
+def jobs_folder(kind: str) -> Path:
+    """Where the folders of one kind of job lie."""
+    own = {"train": runs_folder, "compare": comparisons_folder, "merge": merges_folder}
+    return own.get(kind, reports_folder)()
+
+
 def user_presets_folder() -> Path:
     """The user's own presets."""
     return home() / "presets"

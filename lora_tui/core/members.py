@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -83,6 +84,8 @@ def of_reference(text: str) -> Member:
     try:
         return of_run(runs.find(text))
     except BadInput as error:
+        if merge := _merge(text):
+            return _of_folder(str(merge.path), merge.path)
         if "/" not in text or not locations.is_hub_id(text):
             raise
         cached = model_folder(text)
@@ -94,10 +97,43 @@ def of_reference(text: str) -> Member:
         return _of_folder(text, cached)
 
 
+def of_source(text: str) -> Member:
+    """What a command line exports: as `of_reference`, or a merge, or the folder of a whole model.
+
+    Raises:
+        LoraTuiError: there is nothing of that name, or it is none.
+    """
+    folder = locations.local_path(text)
+    if folder is None and (merge := _merge(text)):
+        folder = merge.path
+    if folder is None and locations.is_hub_id(text):
+        folder = model_folder(text)
+    if folder is not None and (folder / "merged" / "config.json").is_file():
+        folder = folder / "merged"
+    if folder is None or not (folder / "config.json").is_file():
+        return of_reference(text)
+    name = folder.parent.name if folder.name == "merged" else folder.name
+    return Member(id=str(folder), name=name, method=BASE, path=str(folder), base=str(folder))
+
+
+def _merge(text: str) -> Run | None:
+    with suppress(BadInput):
+        runs.find(text)
+        return None  # runs go first
+    with suppress(BadInput):
+        return runs.find(text, locations.merges_folder())
+    return None
+
+
 def _of_folder(name: str, folder: Path) -> Member:
     """An adapter made elsewhere, by its adapter_config.json."""
     if (folder / "preset.toml").is_file() and (folder / "run.json").is_file():
-        return of_run(Run(folder))
+        run = Run(folder)
+        if runs.read_info(run).get("kind") != "merge":
+            return of_run(run)
+        if not (run.merged / "adapter").is_dir():
+            raise LoraTuiError(f"{run.id} merged nothing, or one adapter only.", "Name that.")
+        return replace(_of_folder(name, run.merged / "adapter"), name=run.id)
     config = folder / "adapter_config.json"
     try:
         settings = json.loads(config.read_text("utf-8"))

@@ -85,6 +85,16 @@ class Run:
         """The result of a full fine-tuning run."""
         return self.path / "model"
 
+    @property
+    def merged(self) -> Path:
+        """The base with the adapter merged into it, or the result of a merge of several."""
+        return self.path / "merged"
+
+    @property
+    def exports(self) -> Path:
+        """What was exported from it, each file with its proof."""
+        return self.path / "exports"
+
 
 def create(
     preset: Preset,
@@ -103,8 +113,7 @@ def create(
     """
     name = name or free_name(preset.name or "run")
     created = time.time()
-    folders = {"train": locations.runs_folder, "compare": locations.comparisons_folder}
-    folder = folders.get(kind, locations.reports_folder)()
+    folder = locations.jobs_folder(kind)
     try:
         run = _claim(
             folder, f"{time.strftime('%Y%m%d-%H%M', time.localtime(created))}-{slug(name)}"

@@ -12,6 +12,11 @@ VERBS = {
     "check": "check",
     "compare": "compare",
     "chat": "chat",
+    "merge": "merge",
+    "export": "export",
+    "quantise": "quantise",
+    "llama-logits": "llama_logits",
+    "llama-answers": "llama_answers",
 }
 """Each verb's module."""
 
@@ -21,7 +26,8 @@ def main(arguments: Sequence[str]) -> int:
 
     `train` begins at step 0, `resume` at the last complete checkpoint; `data` reports on the rows,
     `check` on everything else; `compare` measures several results; `chat` answers what it is asked
-    on its standard input.
+    on its standard input; `merge` writes adapters into their base, `export` GGUF files. The
+    `llama-` verbs do an export's proof the service of llama.cpp: they are given one such file.
     """
     if len(arguments) != 2 or arguments[0] not in VERBS:
         print(f"usage: python -m lora_tui.engine {{{'|'.join(VERBS)}}} DIRECTORY", file=sys.stderr)

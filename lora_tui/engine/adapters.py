@@ -1,5 +1,6 @@
 """An adapter's files, looked at before PEFT takes them: what it passes over silently is said."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from peft import PeftConfig
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from lora_tui.core.adapter_names import half_of, module_of
 from lora_tui.core.errors import LoraTuiError
 
 _WEIGHTS, _PICKLE = "adapter_model.safetensors", "adapter_model.bin"
@@ -75,17 +77,11 @@ class Files:
             return False
         updates: dict[str, bool] = {}
         for name, tensor in self.tensors.items():
-            module = _module(name)
+            module = module_of(name)
             updates[module] = updates.get(module, True) and bool(tensor.any())
         return not any(updates.values()) or (
             self.config.lora_alpha == 0 and not self.config.alpha_pattern
         )
-
-
-def _half(name: str) -> str:
-    """Which half of an update a tensor is: A or B; empty for something else."""
-    found = re.search(r"\.lora_(?:embedding_)?([AB])(\.|$)", name)
-    return found[1] if found else ""
 
 
 def read(folder: Path) -> Files:
@@ -154,18 +150,13 @@ def _check_halves(tensors: Mapping[str, torch.Tensor]) -> None:
     Raises:
         LoraTuiError: some have one only.
     """
-    sides = ({_module(name) for name in tensors if _half(name) == half} for half in "AB")
+    sides = ({module_of(name) for name in tensors if half_of(name) == half} for half in "AB")
     if odd := sorted(set.symmetric_difference(*sides)):
         raise LoraTuiError(
             f"{len(odd)} of its updates lack one of their two factors (first: {odd[0]}): what is "
             "left of them is noise.",
             _AGAIN,
         )
-
-
-def _module(name: str) -> str:
-    """The layer that a LoRA tensor belongs to."""
-    return name.removeprefix("base_model.model.").partition(".lora_")[0]
 
 
 def _check_rank(config: Any, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -175,10 +166,10 @@ def _check_rank(config: Any, tensors: Mapping[str, torch.Tensor]) -> None:
         LoraTuiError: they have another.
     """
     for name, tensor in tensors.items():
-        if _half(name) != "A":
+        if half_of(name) != "A":
             continue
-        module = _module(name)
-        says = _rank_of(config, module)
+        module = module_of(name)
+        says = rank_of(config, module)
         if tensor.shape[0] != says:
             raise LoraTuiError(
                 f"Its weights have rank {tensor.shape[0]}, but its adapter_config.json says r = "
@@ -187,12 +178,24 @@ def _check_rank(config: Any, tensors: Mapping[str, torch.Tensor]) -> None:
             )
 
 
-def _rank_of(config: Any, module: str) -> int:
-    """The rank of a layer, as peft.tuners.tuners_utils.get_pattern_key finds it."""
-    for pattern, rank in (config.rank_pattern or {}).items():
+def rank_of(config: Any, module: str) -> int:
+    """The rank of a layer."""
+    return int(_of_pattern(config.rank_pattern, module, config.r))
+
+
+def scale_of(config: Any, module: str) -> float:
+    """What a layer's product of factors counts times, as PEFT's LoraLayer computes it."""
+    rank = rank_of(config, module)
+    alpha = float(_of_pattern(config.alpha_pattern, module, config.lora_alpha))
+    return alpha / (math.sqrt(rank) if config.use_rslora else rank)
+
+
+def _of_pattern(patterns: Mapping[str, float] | None, module: str, usual: float) -> float:
+    """A layer's value, as peft.utils.other.get_pattern_key finds it."""
+    for pattern, value in (patterns or {}).items():
         if re.match(rf"(.*\.)?({pattern})$", module):
-            return int(rank)
-    return int(config.r)
+            return value
+    return usual
 
 
 def explain_misfit(error: Exception) -> LoraTuiError:
@@ -208,7 +211,7 @@ def explain_misfit(error: Exception) -> LoraTuiError:
             "adapter_config.json.",
         )
     if isinstance(error, KeyError):
-        return LoraTuiError(f"{_module(str(error.args[0]))} is missing from its file.", _AGAIN)
+        return LoraTuiError(f"{module_of(str(error.args[0]))} is missing from its file.", _AGAIN)
     if "Target modules" in text or "No modules were targeted" in text:
         return LoraTuiError(
             "It does not fit this base: none of its target modules is a layer here.",
@@ -238,11 +241,11 @@ def about_keys(result: Any, name: str, expected: int) -> list[str]:
     if missing := [key.replace(f".{name}", "") for key in result.missing_keys]:
         found.append(
             f"{len(missing)} of {expected} tensors are missing from its file "
-            f"(first: {_module(missing[0])}): in those layers it answers as the base does."
+            f"(first: {module_of(missing[0])}): in those layers it answers as the base does."
         )
     if extra := list(result.unexpected_keys):
         found.append(
-            f"{len(extra)} tensor{'s' * (len(extra) > 1)} of its file (first: {_module(extra[0])}) "
-            "have no place in this base and are not used."
+            f"{len(extra)} tensor{'s' * (len(extra) > 1)} of its file (first: "
+            f"{module_of(extra[0])}) have no place in this base and are not used."
         )
     return found

@@ -61,11 +61,12 @@ def work(begun: Job) -> None:
         looks.at("disk", lambda: check_items.disk(begun, base))
     if base and rows and current:
         looks.at("memory", lambda: check_items.memory(current, base, rows))
+    if is_there:
+        asked = bool(options.get("export"))
+        looks.at("export", lambda: check_items.export(preset, tokenizer, is_asked=asked))
     figures: Mapping[str, Any] = {}
     if current and base and rows and not quick and is_ok(looks.items):
         figures = _steps(looks, current, tokenizer, rows, find=bool(options.get("find_batch")))
-    if options.get("export"):
-        looks.at("export", check_items.export)
     begun.end("finished", ok=is_ok(looks.items), **figures)
 
 

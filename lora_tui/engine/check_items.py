@@ -7,14 +7,25 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lora_tui.core import estimate, export_tools, hardware, hub, locations, parameters, text
+from lora_tui.core import (
+    estimate,
+    export_check,
+    export_tools,
+    hardware,
+    hub,
+    locations,
+    parameters,
+    quantisation,
+    safetensors,
+    text,
+)
 from lora_tui.core.consequences import TIGHT
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.items import Item
 from lora_tui.core.parameters import Base, count_trainable
 from lora_tui.core.presets import Preset
 from lora_tui.engine import data as rows_of
-from lora_tui.engine import machine, models
+from lora_tui.engine import machine, models, pretokenizer
 from lora_tui.engine.data import Data
 from lora_tui.engine.job import Job, TorchJob, with_torch
 from lora_tui.engine.templates import ChatTemplate
@@ -240,11 +251,39 @@ def _smaller(preset: Preset, fits: int | None) -> str:
     )
 
 
-def export() -> tuple[Item, None]:
-    """Whether what makes a GGUF file is here.
+def export(preset: Preset, tokenizer: Any, *, is_asked: bool) -> tuple[Item, None]:
+    """Whether the result can become a GGUF file here, and how large it would be.
 
     Raises:
-        LoraTuiError: it is not.
+        LoraTuiError: it cannot, and that was asked for: training works without.
     """
+    try:
+        return Item("export", "green", _exported(preset, tokenizer)), None
+    except LoraTuiError as error:
+        if is_asked:
+            raise
+        return Item("export", "yellow", error.summary, error.hint), None
+
+
+def _exported(preset: Preset, tokenizer: Any) -> str:
     tools = export_tools.find()
-    return Item("export", "green", f"converter and quantiser in {tools}"), None
+    folder = parameters.model_folder(preset.model.name_or_path, preset.model.revision)
+    if folder is None:
+        return f"converter and quantiser: {tools.label}"
+    config = parameters.read_config(folder)
+    if config.get("quantization_config"):
+        raise LoraTuiError(
+            "The model is quantised already, and what is trained on it cannot be merged into it.",
+            "Name the 16-bit model, and set model.load_in_4bit = true.",
+        )
+    if unknown := export_check.unknown_architecture(config, tools):
+        what, _, remedy = unknown.partition(": ")
+        raise LoraTuiError(f"{what}.", f"{remedy[:1].upper()}{remedy[1:]}")
+    if tokenizer is not None:
+        pretokenizer.require_name(folder, tokenizer, tools.converter)
+    tensors = safetensors.read_model(folder)
+    sizes = ", ".join(
+        f"{quant} {text.size(quantisation.plan(tensors, config, quant).bytes)}"
+        for quant in ("f16", "q8_0", "q4_k_m")
+    )
+    return f"by {tools.label}: {sizes}"

@@ -2,12 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any, Self
 
+from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.events import whole
+from lora_tui.core.preset_files import changed
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
 from lora_tui.core.scoring import Task
@@ -72,10 +75,79 @@ class Rows:
         """How many tokens are predicted."""
         return sum(example.trained for example in self.examples)
 
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What a `held_out` event says of them."""
+        return {
+            "source": self.source,
+            "rows": len(self.examples),
+            "tokens": self.tokens,
+            "left_out": self.left_out,
+        }
+
     def asked(self, most: int) -> list[tuple[Row, list[Message]]]:
         """The first rows that ask something, each with what it asks."""
         pairs = ((row, data.question_of(self.shapes, self.template, row)) for row in self.rows)
         return list(islice(((row, asked) for row, asked in pairs if asked), most))
+
+
+def trained_on(runs: Mapping[str, Preset], warn: Callable[[str], object]) -> set[bytes]:
+    """The keys of all rows that runs, by their folders, were trained on."""
+    found: set[bytes] = set()
+    done = []
+    for folder, preset in runs.items():
+        trained = Trained.of(Run(Path(folder)), preset)
+        what = (preset.data, preset.training.seed, trained.read, trained.fingerprint)
+        if what in done:
+            continue
+        done.append(what)
+        name = Path(folder).name
+        try:
+            keys, is_same = trained.keys()
+        except LoraTuiError as error:
+            warn(
+                f"Which rows {name} was trained on is not known: {error.summary} Held-out rows "
+                "may be among them."
+            )
+            continue
+        found |= keys
+        if not is_same:
+            warn(
+                f"The data of {name} changed since it was trained: none of its rows counts as "
+                "held out."
+            )
+    return found
+
+
+def first_common(
+    candidates: list[Preset],
+    of_base: Mapping[str, Any],
+    tokenizer: Any,
+    seen: set[bytes],
+    *,
+    most: int,
+    warn: Callable[[str], object],
+) -> Rows | None:
+    """Rows of the first candidate that has some; those before it leave the list.
+
+    Args:
+        candidates: Whose held-out rows may be measured on.
+        of_base: How the base is loaded (core.members.base_changes).
+        tokenizer: The base's.
+        seen: What may not be among them.
+        most: How many.
+        warn: Told what cannot be read.
+    """
+    while candidates:
+        try:
+            rows = common(changed(candidates[0], dict(of_base)), tokenizer, seen, most)
+        except LoraTuiError as error:
+            warn(f"Held-out rows cannot be read: {error.summary}")
+        else:
+            if rows.examples:
+                return rows
+        candidates.pop(0)
+    return None
 
 
 def common(preset: Preset, tokenizer: Any, seen: set[bytes], most: int) -> Rows:

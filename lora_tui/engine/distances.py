@@ -12,15 +12,20 @@ from torch.nn.functional import cross_entropy
 from lora_tui.engine.collate import Collator
 from lora_tui.engine.masking import IGNORED, Example
 
-_MOST_LOGITS = 1 << 26
+MOST_LOGITS = 1 << 26
 """Logits computed at once: 256 MB in float32."""
 
 
 @torch.no_grad()
-def held_out_loss(model: Any, examples: Sequence[Example], pad: int, stop: Any) -> float:
-    """The mean negative log-likelihood of the trained tokens of `examples`, in nats."""
+def held_out_loss(
+    model: Any, examples: Sequence[Example], pad: int, stop: Any, *, most: int = MOST_LOGITS
+) -> float:
+    """The mean negative log-likelihood of the trained tokens of `examples`, in nats.
+
+    At most `most` logits are computed at once, or those of one row.
+    """
     total, count = 0.0, 0
-    for batch in batches(examples, model.config.get_text_config().vocab_size):
+    for batch in batches(examples, model.config.get_text_config().vocab_size, most):
         stop.check()
         inputs = Collator(pad)(
             [{"input_ids": row.input_ids, "labels": row.labels} for row in batch]
@@ -35,11 +40,13 @@ def held_out_loss(model: Any, examples: Sequence[Example], pad: int, stop: Any) 
     return total / count
 
 
-def batches(examples: Sequence[Example], vocabulary: int) -> Iterator[list[Example]]:
+def batches(
+    examples: Sequence[Example], vocabulary: int, most: int = MOST_LOGITS
+) -> Iterator[list[Example]]:
     """Rows of like length together, as many as keep the logits small."""
     batch: list[Example] = []
     for row in sorted(examples, key=lambda row: len(row.input_ids)):
-        if batch and (len(batch) + 1) * len(row.input_ids) * vocabulary > _MOST_LOGITS:
+        if batch and (len(batch) + 1) * len(row.input_ids) * vocabulary > most:
             yield batch
             batch = []
         batch.append(row)
@@ -67,6 +74,7 @@ def divergence(tuned: torch.Tensor, base: torch.Tensor) -> float:
 Norms = dict[str, Any]
 
 
+@torch.no_grad()
 def of_adapter(layers: Sequence[tuple[str, Any]], name: str) -> Norms | None:
     """The Frobenius norm of an adapter's update, by layer of the model.
 
@@ -87,6 +95,7 @@ def _is_linear(layer: Any) -> bool:
     return isinstance(layer.get_base_layer(), torch.nn.Linear)
 
 
+@torch.no_grad()
 def of_whole(base: Any, tuned: Any) -> Norms | None:
     """The same for a model of which every weight was trained.
 

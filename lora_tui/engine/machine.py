@@ -1,5 +1,7 @@
 """What the engine runs on: versions, device, number formats, and the memory it has taken."""
 
+import ctypes
+import gc
 import os
 import platform
 import resource
@@ -85,6 +87,13 @@ def forget_peak(torch: Any, device: str) -> None:
         return
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", "ascii")  # proc(5): resets VmHWM
+
+
+def give_back() -> None:
+    """Return to the system what nothing here needs any more: glibc keeps it for what may come."""
+    gc.collect()
+    with suppress(OSError, AttributeError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def free_memory(torch: Any, device: str) -> int | None:

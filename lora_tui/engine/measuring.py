@@ -5,7 +5,6 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from lora_tui.core.errors import LoraTuiError
@@ -13,11 +12,10 @@ from lora_tui.core.members import BASE, Member, base_changes
 from lora_tui.core.parameters import read_base
 from lora_tui.core.preset_files import changed
 from lora_tui.core.presets import Preset
-from lora_tui.core.runs import Run
 from lora_tui.core.scoring import score
 from lora_tui.engine import common_rows, data, distances, failures
 from lora_tui.engine.collate import pad_id
-from lora_tui.engine.common_rows import Rows, Trained
+from lora_tui.engine.common_rows import Rows
 from lora_tui.engine.evaluation import MOST_SCORED
 from lora_tui.engine.formats import Message
 from lora_tui.engine.generation import Settings
@@ -116,59 +114,23 @@ class Measuring:
         """Rows that were held out by the first preset that has some, and trained on by no run."""
         is_first = self._seen is None
         if self._seen is None:
-            self._seen = self._trained_on()
-        while self._candidates:
-            preset = changed(self._candidates[0], dict(of_base))
-            try:
-                rows = common_rows.common(
-                    preset, resident.tokenizer, self._seen, int(self._asked["rows"])
-                )
-            except LoraTuiError as error:
-                self.job.warn(f"Held-out rows cannot be read: {error.summary}")
-                rows = None
-            if rows and rows.examples:
-                if is_first:
-                    self.job.emit(
-                        "held_out",
-                        source=rows.source,
-                        rows=len(rows.examples),
-                        tokens=rows.tokens,
-                        left_out=rows.left_out,
-                    )
-                return rows
-            self._candidates.pop(0)
-        if is_first:
+            self._seen = common_rows.trained_on(self._trained, self.job.warn)
+        rows = common_rows.first_common(
+            self._candidates,
+            of_base,
+            resident.tokenizer,
+            self._seen,
+            most=int(self._asked["rows"]),
+            warn=self.job.warn,
+        )
+        if is_first and rows:
+            self.job.emit("held_out", **rows.figures)
+        elif is_first:
             self.job.warn(
                 "There is no row that was held out by one run and trained on by none: losses are "
                 "not compared. A preset with other rows can be named (compare --data PRESET)."
             )
-        return None
-
-    def _trained_on(self) -> set[bytes]:
-        found: set[bytes] = set()
-        done = []
-        for folder, preset in self._trained.items():
-            trained = Trained.of(Run(Path(folder)), preset)
-            what = (preset.data, preset.training.seed, trained.read, trained.fingerprint)
-            if what in done:
-                continue
-            done.append(what)
-            name = Path(folder).name
-            try:
-                keys, is_same = trained.keys()
-            except LoraTuiError as error:
-                self.job.warn(
-                    f"Which rows {name} was trained on is not known: {error.summary} Held-out rows "
-                    "may be among them."
-                )
-                continue
-            found |= keys
-            if not is_same:
-                self.job.warn(
-                    f"The data of {name} changed since it was trained: none of its rows counts as "
-                    "held out."
-                )
-        return found
+        return rows
 
     def _ask(self, rows: Rows | None) -> list[list[Message]]:
         """The prompts that were given, else the first held-out questions."""

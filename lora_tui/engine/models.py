@@ -138,6 +138,16 @@ def load_base(preset: Preset, platform: Platform) -> Any:
     return base if preset.model.load_in_4bit else base.to(platform.device)
 
 
+def load_stored(preset: Preset, platform: Platform) -> Any:
+    """The base on the CPU in the number format of its files, which are mapped, not read.
+
+    Raises:
+        LoraTuiError: it is not there, or its files are broken.
+    """
+    with failures.naming(preset.model.name_or_path):
+        return _load_by_transformers(preset, platform, reference_of(preset), "auto")
+
+
 def _load_by_unsloth(preset: Preset, platform: Platform, reference: str, dtype: Any) -> Any:
     from unsloth import FastLanguageModel
 

@@ -51,8 +51,8 @@ class Resident:
     several adapters gives the same tokens as one after another; on a GPU they are as in the preset.
     """
 
-    def __init__(self, preset: Preset, platform: Platform) -> None:
-        """Load the tokenizer and the base.
+    def __init__(self, preset: Preset, platform: Platform, base: Any = None) -> None:
+        """Load the tokenizer, and the base where it is not given.
 
         Raises:
             LoraTuiError: one of them is not there or broken.
@@ -60,7 +60,7 @@ class Resident:
         self.preset, self.platform = preset, platform
         self.tokenizer = models.load_tokenizer(preset)
         self.template = ChatTemplate(self.tokenizer)
-        self._base = models.load_base(preset, platform)
+        self._base = models.load_base(preset, platform) if base is None else base
         self._base.eval()
         self.dtype = str(self._base.dtype).removeprefix("torch.")
         self._shared: Any = None  # the PeftModel round the base, once there is an adapter
@@ -110,40 +110,16 @@ class Resident:
             )
             own = models.load_base(self.preset, self.platform)
             place = _Place(name="own")
-            place.model, told = self._put_on(own, None, files, "own", folder)
+            place.model, told = put_on(own, None, files, "own", folder)
         else:
             place = _Place(name=f"a{len(self._places)}-{time.monotonic_ns()}")
             place.is_plain = files.is_plain
             try:
-                self._shared, told = self._put_on(
-                    self._base, self._shared, files, place.name, folder
-                )
+                self._shared, told = put_on(self._base, self._shared, files, place.name, folder)
             finally:
                 self._switch()  # loading switches the new one on
         place.parameters, place.bytes = files.parameters, files.bytes
         return place, (*warnings, *told)
-
-    def _put_on(
-        self, base: Any, shared: Any, files: adapters.Files, name: str, folder: Path
-    ) -> tuple[Any, list[str]]:
-        """Let PEFT load an adapter, and see whether all of it went in."""
-        files.config.inference_mode = True
-        wrapped = shared
-        try:
-            if wrapped is None:
-                wrapped = PeftModel(base, files.config, adapter_name=name)
-            result = wrapped.load_adapter(str(folder), name, torch_device=str(base.device))
-        except Exception as error:  # PEFT raises whatever torch does
-            if shared is None:
-                _strip(base)
-            else:
-                shared.peft_config.pop(name, None)
-                for _, layer in _layers(shared):
-                    layer.delete_adapter(name)
-            raise adapters.explain_misfit(error) from error
-        wrapped.eval()
-        expected = len(get_peft_model_state_dict(wrapped, adapter_name=name))
-        return wrapped, adapters.about_keys(result, name, expected)
 
     def detach(self, id_: str) -> None:
         """Give a member's memory back; the base takes its turn if it was in use."""
@@ -253,7 +229,7 @@ class Resident:
         if not place.name:
             return {"update_norms": distances.of_whole(self._base, place.model)}
         model = place.model if place.model is not None else self._shared
-        layers = [pair for pair in _layers(model) if place.name in pair[1].scaling]
+        layers = [pair for pair in lora_layers(model) if place.name in pair[1].scaling]
         norms = distances.of_adapter(layers, place.name) if place.model is None else None
         return {
             "update_norms": norms,
@@ -262,13 +238,50 @@ class Resident:
         }
 
 
-def _layers(model: Any) -> list[tuple[str, Any]]:
+def put_on(
+    base: Any, shared: Any, files: adapters.Files, name: str, folder: Path
+) -> tuple[Any, list[str]]:
+    """Let PEFT load an adapter, and see whether all of it went in.
+
+    Args:
+        base: The model that it goes on.
+        shared: PEFT's model round it, where other adapters are on it already.
+        files: What was found in `folder`.
+        name: What PEFT is to call it.
+        folder: The adapter's.
+
+    Returns:
+        PEFT's model, and what has to be said.
+
+    Raises:
+        LoraTuiError: it does not fit; the base is as it was.
+    """
+    files.config.inference_mode = True
+    wrapped = shared
+    try:
+        if wrapped is None:
+            wrapped = PeftModel(base, files.config, adapter_name=name)
+        result = wrapped.load_adapter(str(folder), name, torch_device=str(base.device))
+    except Exception as error:  # PEFT raises whatever torch does
+        if shared is None:
+            _strip(base)
+        else:
+            shared.peft_config.pop(name, None)
+            for _, layer in lora_layers(shared):
+                layer.delete_adapter(name)
+        raise adapters.explain_misfit(error) from error
+    wrapped.eval()
+    expected = len(get_peft_model_state_dict(wrapped, adapter_name=name))
+    return wrapped, adapters.about_keys(result, name, expected)
+
+
+def lora_layers(model: Any) -> list[tuple[str, Any]]:
     """The LoRA layers that PEFT put into a model, with their names."""
     return [(name, layer) for name, layer in model.named_modules() if isinstance(layer, LoraLayer)]
 
 
 def _strip(base: Any) -> None:
     """Take out what PEFT put in before it failed; it hands out nothing to undo it with."""
-    for name, layer in _layers(base):
+    for name, layer in lora_layers(base):
         parent, _, own = name.rpartition(".")
         setattr(base.get_submodule(parent), own, layer.get_base_layer())

@@ -1,14 +1,12 @@
 """The result of a run on disk: whole or absent, and with its own description."""
 
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lora_tui.core.files import write_atomically
 from lora_tui.core.platforms import CHANGES_BASE
-from lora_tui.engine import checkpoints
+from lora_tui.engine import checkpoints, placing
 from lora_tui.engine.card import model_card
 from lora_tui.engine.job import TorchJob
 from lora_tui.engine.models import Loaded
@@ -24,8 +22,7 @@ class Result:
         self.is_adapter = job.preset.lora.method == "lora"
         self.path = job.run.adapter if self.is_adapter else job.run.model
         self._start = job.run.checkpoints / "start"
-        if (old := _old(self.path)).exists() and not self.path.exists():
-            old.rename(self.path)  # a crash came between the two renames of `_swap`
+        placing.recover(self.path)
 
     @property
     def _changes_base(self) -> bool:
@@ -51,12 +48,10 @@ class Result:
             OSError: the disk is full; an older result is untouched.
         """
         check_weights(self.trainer.model, self.trainer.state.global_step)
-        aside = self.path.with_name(f".{self.path.name}.new")
-        shutil.rmtree(aside, ignore_errors=True)
-        try:
+        with placing.aside(self.path) as new:
             if self.is_adapter:
                 self._save_adapter(
-                    aside,
+                    new,
                     **(
                         {"path_initial_model_for_weight_conversion": str(self._start)}
                         if self._changes_base
@@ -64,14 +59,8 @@ class Result:
                     ),
                 )
             else:
-                self._save_model(aside)
-            self.tokenizer.save_pretrained(aside)
-            for file in aside.iterdir():
-                _sync(file)
-        except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
-            raise
-        _swap(aside, self.path)
+                self._save_model(new)
+            self.tokenizer.save_pretrained(new)
 
     def _save_adapter(self, folder: Path, **options: Any) -> None:
         from peft import PeftModel
@@ -100,25 +89,3 @@ class Result:
             kind: name,
             f"{kind}_bytes": weights,
         }
-
-
-def _swap(new: Path, place: Path) -> None:
-    """Put `new` where `place` is, keeping the old one until the new one stands."""
-    old = _old(place)
-    shutil.rmtree(old, ignore_errors=True)
-    if place.exists():
-        place.rename(old)
-    new.rename(place)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _old(place: Path) -> Path:
-    return place.with_name(f".{place.name}.old")
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

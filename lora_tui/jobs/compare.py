@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lora_tui.core import runs
 from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.members import Member, base_changes, of_base, told_apart
 from lora_tui.core.preset_files import changed, load
@@ -65,9 +64,7 @@ def start(members: Sequence[Member], asked: Asked) -> Run:
         "settings": asked.document(),
         "has_rows": has_rows,
     }
-    run = runs.create(preset, name=_name(members), kind="compare", options=options)
-    launch.begin(run, "compare", launch.launch)
-    return run
+    return launch.start(preset, name=_name(members), kind="compare", options=options)
 
 
 def _ids(members: Sequence[Member]) -> set[str]:

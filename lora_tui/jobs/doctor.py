@@ -7,9 +7,11 @@ import platform
 import subprocess
 from collections.abc import Iterator
 
-from lora_tui.core import hardware, hub, locations, text
+from lora_tui.core import export_tools, hardware, hub, locations, text
+from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.items import Item
 
+_PROVERS = ("cyllama", "xllamacpp")
 _NEEDED = ("torch", "transformers", "peft", "trl", "datasets")
 
 
@@ -25,6 +27,7 @@ def examine() -> Iterator[Item]:
     yield gpu
     yield _libraries()
     yield _unsloth()
+    yield _export()
     yield _disk()
     yield _terminal()
     yield _hub()
@@ -91,6 +94,18 @@ def _unsloth() -> Item:
     if version := _version("unsloth"):
         return Item("unsloth", "green", version)
     return Item("unsloth", "yellow", "not installed; transformers is used", "make run installs it")
+
+
+def _export() -> Item:
+    try:
+        tools = export_tools.find()
+    except LoraTuiError as error:
+        return Item("export tools", "yellow", error.summary, error.hint)
+    unproven = [name for name in _PROVERS if _version(name) is None]
+    if unproven:
+        detail = f"{tools.label}; files cannot be proven without {' and '.join(unproven)}"
+        return Item("export tools", "yellow", detail, f"pip install {' '.join(unproven)}")
+    return Item("export tools", "green", f"llama.cpp's converter and quantiser: {tools.label}")
 
 
 def _disk() -> Item:

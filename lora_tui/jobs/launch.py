@@ -14,7 +14,7 @@ from typing import IO, Any, TypeVar
 from lora_tui.core import events, locks, runs
 from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.events import figure
-from lora_tui.core.locations import home, is_hub_id, local_path, reports_folder
+from lora_tui.core.locations import home, is_hub_id, jobs_folder, local_path, reports_folder
 from lora_tui.core.preset_files import changed, load
 from lora_tui.core.presets import Preset, is_demo
 from lora_tui.core.runs import Run
@@ -22,6 +22,9 @@ from lora_tui.core.summary import headline
 from lora_tui.jobs import machine
 
 KEPT_REPORTS = 10
+
+_OF_MEMBERS = frozenset({"compare", "merge", "export"})
+"""Whose preset is made for them: what it names and is not there, their engine says."""
 
 Launched = TypeVar("Launched")
 
@@ -126,7 +129,7 @@ def start(
     kind: str = "train",
     options: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Create a run of `preset`, or a report on it, and launch its engine.
+    """Create a run of `preset`, or a job of another kind, and launch its engine.
 
     Raises:
         LoraTuiError: a file the preset names is missing, this machine cannot do what it says, or
@@ -169,13 +172,15 @@ def _start(
 ) -> tuple[Run, Launched]:
     if kind == "train":
         machine.refuse(preset)
-    else:
+    if jobs_folder(kind) == reports_folder():
         _make_room()
-    run = runs.create(located(preset), name=name, command=command, kind=kind, options=options)
-    return run, begin(run, kind, launched)
+    if kind not in _OF_MEMBERS:
+        preset = located(preset)
+    run = runs.create(preset, name=name, command=command, kind=kind, options=options)
+    return run, _begin(run, kind, launched)
 
 
-def begin(run: Run, verb: str, launched: Callable[[Run, str], Launched]) -> Launched:
+def _begin(run: Run, verb: str, launched: Callable[[Run, str], Launched]) -> Launched:
     """Launch the first engine of a new run; one that cannot be launched leaves no run behind.
 
     Raises:

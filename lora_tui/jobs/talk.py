@@ -158,18 +158,22 @@ def preset_of(table: Sequence[Member]) -> Preset:
     return replace(measuring, name="chat", data=DataSettings())  # its data may be gone by now
 
 
+_RIVALS = {
+    "train": "{}",
+    "compare": "the comparison of {}",
+    "merge": "the merge of {}",
+    "export": "the export of {}",
+}
+"""The kinds of jobs that compute for long, and what each is called by the name it has."""
+
+
 def rivals() -> list[Headline]:
-    """Live runs and comparisons on this machine, with which a chat would compete."""
-    folders = (locations.runs_folder(), locations.comparisons_folder())
+    """Live jobs that compute on this machine, with which another would compete."""
+    folders = dict.fromkeys(map(locations.jobs_folder, _RIVALS))
     live = [run for folder in folders for run in runs.list_runs(folder) if _is_here(run)]
-    return [_named(headline(run)) for run in live]
-
-
-def _named(line: Headline) -> Headline:
-    """A comparison is called one: it has the names of runs that may have ended long ago."""
-    if line.run.path.parent != locations.comparisons_folder():
-        return line
-    return replace(line, name=f"the comparison of {line.name}")
+    kinds = ((run, runs.read_info(run).get("kind", "train")) for run in live)
+    lines = ((headline(run), _RIVALS[kind]) for run, kind in kinds if kind in _RIVALS)
+    return [replace(line, name=called.format(line.name)) for line, called in lines]
 
 
 def _is_here(run: Run) -> bool:

@@ -23,6 +23,7 @@ from lora_tui.tui.screens.home import HomeScreen
 from lora_tui.tui.typeahead import TypeAhead
 
 _MACHINE_EVERY = 10.0
+_END_WITH_THE_APP = ("data", "check", "chat")
 
 
 class AsciiScrollBar(ScrollBarRender):
@@ -138,6 +139,7 @@ class LoraTuiApp(TypeAhead, Reporting):
 
 
 def _live_runs() -> list[Run]:
-    """What goes on without the app: runs, and comparisons that are still measured."""
-    folders = (locations.runs_folder(), locations.comparisons_folder())
-    return [run for folder in folders for run in runs.list_runs(folder) if runs.is_alive(run)]
+    """What goes on without the app: runs, comparisons, merges and exports."""
+    folders = dict.fromkeys(map(locations.jobs_folder, ("train", "compare", "merge", "export")))
+    live = [run for folder in folders for run in runs.list_runs(folder) if runs.is_alive(run)]
+    return [run for run in live if runs.read_info(run).get("kind") not in _END_WITH_THE_APP]

@@ -11,7 +11,9 @@ from lora_tui.tui.data_words import changed
 from lora_tui.tui.look import Look, ascii_only, glyph
 from lora_tui.tui.widgets.painting import Row, Rows
 
-ORDER = ("preset", "model", "tokenizer", "data", "mask", "disk", "memory", "steps", "time")
+ORDER = (
+    *("preset", "model", "tokenizer", "data", "mask", "disk", "memory", "export", "steps", "time"),
+)
 """What a check looks at, in order; what follows on request comes after."""
 
 _LOOKS = {

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from lora_tui.tui.screens.home import HomeScreen
 
 _ACTIONS_OF_THE_PALETTE = {"command_palette", "select", "submit", "copy_text", "other_list"}
+_WITH_RUNS = (
+    ("compare runs", "compare"),
+    ("ask runs in a chat", "ask"),
+    ("merge runs", "merge"),
+    ("export a run", "export"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,7 @@ class Everything(Provider):
         """What is done with the marked runs, from wherever one is on Home."""
         home = self.app.screen_stack[0]
         bound = {one.binding.action for one in self.screen.active_bindings.values()}
-        for text, name in (("compare runs", "compare"), ("ask runs in a chat", "ask")):
+        for text, name in _WITH_RUNS:
             is_here = self.screen is home and f"screen.{name}" not in bound
             if is_here and home.check_action(name, ()):
                 run = partial(self.app.run_action, name, home)

@@ -18,7 +18,7 @@ from lora_tui.core import (
     runs,
 )
 from lora_tui.core.comparison import Column, Comparison
-from lora_tui.core.errors import BadInput, LoraTuiError
+from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.members import Member
 from lora_tui.core.plain import moment
 from lora_tui.core.preset_files import load
@@ -27,6 +27,7 @@ from lora_tui.core.text import one_line
 from lora_tui.jobs import stop as stopping
 from lora_tui.tui.columns import cut
 from lora_tui.tui.look import STATES, glyph
+from lora_tui.tui.member_flows import beside_others, results_of
 from lora_tui.tui.screens.ask import Ask, Question
 from lora_tui.tui.screens.choose import Choose
 from lora_tui.tui.screens.confirm import Confirm
@@ -46,8 +47,8 @@ async def compare_runs(app: App[Any], picked: Sequence[Run]) -> None:
     Raises:
         LoraTuiError: none of them left anything.
     """
-    found = await _members_of(app, picked)
-    if not await _beside_others(app):
+    found = await results_of(app, picked)
+    if not await beside_others(app):
         return
     from lora_tui.jobs.compare import Asked
     from lora_tui.tui.screens.compare import CompareScreen
@@ -61,7 +62,7 @@ async def ask_runs(app: App[Any], picked: Sequence[Run]) -> None:
     Raises:
         LoraTuiError: none of them left anything.
     """
-    await ask(app, await _members_of(app, picked))
+    await ask(app, await results_of(app, picked))
 
 
 async def ask(app: App[Any], who: Sequence[Member]) -> None:
@@ -69,41 +70,6 @@ async def ask(app: App[Any], who: Sequence[Member]) -> None:
     from lora_tui.tui import chat_flows
 
     await chat_flows.open_chat(app, who)
-
-
-async def _members_of(app: App[Any], picked: Sequence[Run]) -> list[Member]:
-    found, problems = await asyncio.to_thread(_results, picked)
-    if not found:
-        raise problems[0] if problems else BadInput("No run is chosen.", "Mark some with space.")
-    if problems:
-        said = " ".join(problem.summary for problem in problems)
-        app.notify(said, title="Left out", severity="warning", timeout=10, markup=False)
-    return found
-
-
-def _results(picked: Sequence[Run]) -> tuple[list[Member], list[LoraTuiError]]:
-    found, problems = list[Member](), list[LoraTuiError]()
-    for run in picked:
-        try:
-            found.append(members.of_run(run))
-        except LoraTuiError as error:
-            problems.append(error)
-    return found, problems
-
-
-async def _beside_others(app: App[Any], besides: Run | None = None) -> bool:
-    """Whether to begin, after saying what else but `besides` is at work on this machine."""
-    from lora_tui.jobs import talk
-
-    lines = [line for line in await asyncio.to_thread(talk.rivals) if line.run != besides]
-    if not lines:
-        return True
-    first, more = one_line(lines[0].name), len(lines) - 1
-    who = f"{first} and {more} more are running" if more else f"{first} is running"
-    text = f"{who} on this machine. Measuring beside it takes memory, and slows both."
-    question = Confirm("Compare now?", text, yes="compare", no="not now", enter=True)
-    answer = await app.push_screen_wait(question)
-    return answer is True
 
 
 async def open_earlier(app: App[Any]) -> None:
@@ -181,7 +147,7 @@ async def again(screen: Screen[Any], frame: "Frame", who: Sequence[Member]) -> N
 
 async def _may_begin(app: App[Any], frame: "Frame") -> bool:
     """Whether another comparison may begin here, beside others or in place of this one."""
-    return await _beside_others(app, besides=frame.run) and await _may_replace(app, frame)
+    return await beside_others(app, besides=frame.run) and await _may_replace(app, frame)
 
 
 async def _as_before(frame: "Frame") -> "Asked":

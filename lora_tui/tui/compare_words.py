@@ -126,15 +126,26 @@ def foot(
     return (start, role), (kept + gap, "muted"), (end, "warn")
 
 
-def failure(state: str, final: Mapping[str, Any], last_words: Sequence[str]) -> tuple[str, str]:
-    """Why there is no result, and what to do; both empty while nothing is wrong."""
+def failure(
+    state: str,
+    final: Mapping[str, Any],
+    last_words: Sequence[str],
+    *,
+    kept: str = "what was measured before is kept",
+    again: str = "r measures anew.",
+) -> tuple[str, str]:
+    """Why there is no result, and what to do; both empty while nothing is wrong.
+
+    `kept` is what a job leaves that was stopped, `again` what key starts it anew.
+    """
+    words = ("The last lines of its log (g shows all):", *last_words) if last_words else ()
     if state == "failed":
-        return str(final.get("summary") or "It failed."), str(final.get("hint") or "")
+        hint = str(final.get("hint") or "")
+        return str(final.get("summary") or "It failed."), "\n".join(filter(None, (hint, *words)))
     if state == "crashed":
-        words = ("The last lines of its log (g shows all):", *last_words) if last_words else ()
-        return CRASHED["summary"], "\n".join(("r measures anew.", *words))
+        return CRASHED["summary"], "\n".join((again, *words))
     if state == "stopped":
-        return "It was stopped: what was measured before is kept.", "r measures anew."
+        return f"It was stopped: {kept}.", again
     return "", ""
 
 

@@ -1,74 +1,27 @@
-"""The memory estimate: sizes counted by hand, how each part reacts, and the largest batch."""
+"""The memory estimate: sizes counted by hand, and how each part reacts."""
 
-import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from lora_tui.core.errors import LoraTuiError
-from lora_tui.core.estimate import MOST_ROWS, Memory, Shape, estimate, largest_batch, read_shape
-from lora_tui.core.parameters import Base, Layer
+from lora_tui.core.estimate import Shape, estimate
 from lora_tui.core.platforms import Platform
-from lora_tui.core.preset_files import changed
-from lora_tui.core.presets import Preset
-
-SMOLLM2 = Shape(
-    layers=30,
-    hidden=576,
-    intermediate=1536,
-    heads=9,
-    kv_heads=3,
-    head_dim=64,
-    vocabulary=49_152,
-    tied=True,
-    gated=True,
+from tests.core.estimates import (
+    BASE,
+    CPU,
+    GPU,
+    LORA_16,
+    MATRICES,
+    PARAMETERS,
+    PLATFORMS,
+    SMOLLM2,
+    UNSLOTH,
+    UNSLOTH_GPU,
+    memory,
+    preset,
 )
-PARAMETERS = 134_515_008
-LORA_16 = 4_884_480
-PROJECTIONS = {
-    "self_attn.q_proj": (576, 576),
-    "self_attn.k_proj": (192, 576),
-    "self_attn.v_proj": (192, 576),
-    "self_attn.o_proj": (576, 576),
-    "mlp.gate_proj": (1536, 576),
-    "mlp.up_proj": (1536, 576),
-    "mlp.down_proj": (576, 1536),
-}
-MATRICES = 30 * (2 * 576 * 576 + 2 * 192 * 576 + 3 * 1536 * 576)
-BASE = Base(
-    path=Path("smollm2"),
-    parameters=PARAMETERS,
-    bytes=2 * PARAMETERS,
-    layers=tuple(
-        Layer(f"model.layers.{number}.{name}", outputs, inputs, bias=False)
-        for number in range(30)
-        for name, (outputs, inputs) in PROJECTIONS.items()
-    ),
-    biases=0,
-)
-CPU = Platform("transformers", "cpu", bfloat16=True)
-UNSLOTH = Platform("unsloth", "cpu", bfloat16=True)
-GPU = Platform("transformers", "cuda", bfloat16=True)
-UNSLOTH_GPU = Platform("unsloth", "cuda", bfloat16=True)
-PLATFORMS = [CPU, UNSLOTH, GPU, UNSLOTH_GPU]
-
-
-def preset(**values: Any) -> Preset:
-    """A preset by `training__optim="sgd"`; otherwise batch 1, rank 16, no dropout."""
-    named = {key.replace("__", "."): value for key, value in values.items()}
-    plain = {"training.per_device_train_batch_size": 1, "lora.lora_dropout": 0.0}
-    return changed(Preset(), {**plain, **named})
-
-
-def memory(
-    platform: Platform = CPU, *, longest: int = 256, trained: int | None = 128, **values: Any
-) -> Memory:
-    return estimate(preset(**values), BASE, SMOLLM2, platform, longest=longest, trained=trained)
-
 
 # --- Sizes counted by hand ---
 
@@ -255,140 +208,3 @@ def test_unsloth_keeps_less_on_a_gpu() -> None:
     for method in ("lora", "full"):
         one, other = (memory(at, lora__method=method) for at in (UNSLOTH_GPU, GPU))
         assert one.activations < other.activations
-
-
-# --- The largest batch ---
-
-
-def test_the_largest_batch_fits_and_one_more_does_not() -> None:
-    for free in (3_000_000_000, 8_000_000_000, 80_000_000_000):
-        rows = largest_batch(preset(), BASE, SMOLLM2, CPU, longest=512, free=free)
-        assert rows is not None
-        fits, over = (
-            memory(longest=512, trained=None, training__per_device_train_batch_size=number).total
-            for number in (rows, rows + 1)
-        )
-        assert fits <= free < over
-
-
-def test_no_batch_fits_or_every_one_does() -> None:
-    least = memory(longest=512, trained=None).total
-
-    def largest(free: int) -> int | None:
-        return largest_batch(preset(), BASE, SMOLLM2, CPU, longest=512, free=free)
-
-    assert largest(least - 1) is None and largest(0) is None
-    assert largest(least) == 1
-    assert largest(10**15) == MOST_ROWS
-
-
-# --- Properties ---
-
-SETTINGS = st.fixed_dictionaries(
-    {
-        "lora.method": st.sampled_from(["lora", "full"]),
-        "lora.r": st.integers(1, 256),
-        "lora.lora_dropout": st.sampled_from([0.0, 0.1]),
-        "lora.use_dora": st.booleans(),
-        "lora.target_modules": st.sampled_from(["all-linear", ["q_proj"], ["down_proj", "v_proj"]]),
-        "model.dtype": st.sampled_from(["auto", "bfloat16", "float32"]),
-        "data.eval_fraction": st.sampled_from([0.0, 0.1]),
-        "training.optim": st.sampled_from(["adamw_torch", "adamw_8bit", "adafactor", "sgd"]),
-        "training.gradient_checkpointing": st.booleans(),
-        "training.gradient_accumulation_steps": st.integers(1, 4),
-        "training.per_device_train_batch_size": st.integers(1, 64),
-    }
-)
-
-
-@settings(max_examples=60)
-@given(SETTINGS, st.sampled_from(PLATFORMS), st.integers(1, 8192), st.integers(0, 8192))
-def test_more_rows_tokens_or_trained_tokens_never_take_less(
-    values: dict[str, Any], platform: Platform, longest: int, trained: int
-) -> None:
-    trained = min(trained, longest)
-
-    def total(longest: int, trained: int | None, **more: Any) -> int:
-        run = changed(Preset(), values | more)
-        found = estimate(run, BASE, SMOLLM2, platform, longest=longest, trained=trained)
-        assert all(part >= 0 for part in found.parts.values())
-        assert found.total == sum(found.parts.values())
-        return found.total
-
-    rows = values["training.per_device_train_batch_size"]
-    here = total(longest, trained)
-    assert here <= total(longest + 1, trained)
-    assert here <= total(longest, longest) == total(longest, None)
-    assert here <= total(longest, trained, **{"training.per_device_train_batch_size": rows + 1})
-
-
-@settings(max_examples=30)
-@given(SETTINGS, st.sampled_from(PLATFORMS), st.integers(1, 4096), st.integers(0, 200))
-def test_the_largest_batch_is_the_largest(
-    values: dict[str, Any], platform: Platform, longest: int, gigabytes: int
-) -> None:
-    run, free = changed(Preset(), values), gigabytes * 10**9
-    rows = largest_batch(run, BASE, SMOLLM2, platform, longest=longest, free=free)
-    more = largest_batch(run, BASE, SMOLLM2, platform, longest=longest, free=2 * free)
-    assert (rows or 0) <= (more or 0) <= MOST_ROWS
-
-    def total(rows: int) -> int:
-        training = replace(run.training, per_device_train_batch_size=rows)
-        larger = replace(run, training=training)
-        return estimate(larger, BASE, SMOLLM2, platform, longest=longest).total
-
-    assert rows is None or total(rows) <= free
-    assert rows == MOST_ROWS or total((rows or 0) + 1) > free
-
-
-# --- config.json ---
-
-LLAMA = {
-    "hidden_act": "silu",
-    "hidden_size": 576,
-    "intermediate_size": 1536,
-    "num_attention_heads": 9,
-    "num_hidden_layers": 30,
-    "num_key_value_heads": 3,
-    "tie_word_embeddings": True,
-    "vocab_size": 49_152,
-}
-GPT2 = {"n_embd": 768, "n_head": 12, "n_inner": None, "n_layer": 12, "vocab_size": 50_257}
-
-
-def shape_of(folder: Path, config: Any) -> Shape:
-    (folder / "config.json").write_text(json.dumps(config), "utf-8")
-    return read_shape(folder)
-
-
-def test_configs_of_other_architectures(tmp_path: Path) -> None:
-    assert shape_of(tmp_path, LLAMA) == SMOLLM2
-    nested = {"model_type": "some_vl", "hidden_size": 9, "text_config": LLAMA}
-    assert shape_of(tmp_path, nested) == SMOLLM2
-    gpt2 = shape_of(tmp_path, GPT2 | {"activation_function": "gelu_new"})
-    assert gpt2 == Shape(12, 768, 3072, 12, 12, 64, 50_257, tied=True, gated=False)
-    assert shape_of(tmp_path, GPT2 | {"multi_query": True}).kv_heads == 1
-    mixture = {"moe_intermediate_size": 768, "num_experts_per_tok": 8, "head_dim": 128}
-    found = shape_of(tmp_path, LLAMA | mixture | {"tie_word_embeddings": False})
-    assert (found.intermediate, found.head_dim, found.tied) == (8 * 768, 128, False)
-    gemma = {**LLAMA, "hidden_act": None, "hidden_activation": "gelu_pytorch_tanh"}
-    assert shape_of(tmp_path, gemma).gated
-
-
-@pytest.mark.parametrize("missing", ["hidden_size", "num_attention_heads", "num_hidden_layers"])
-@pytest.mark.parametrize("value", [None, "many", 0, True, 2.5])
-def test_a_config_without_a_size_says_which(tmp_path: Path, missing: str, value: Any) -> None:
-    with pytest.raises(LoraTuiError, match=f"does not say {missing}"):
-        shape_of(tmp_path, LLAMA | {missing: value})
-
-
-@pytest.mark.parametrize("content", ["", "[1]", "3", "null", "[" * 100_000, '{"hidden_size": '])
-def test_a_broken_config_is_an_error_in_words(tmp_path: Path, content: str) -> None:
-    (tmp_path / "config.json").write_text(content, "utf-8")
-    with pytest.raises(LoraTuiError, match="cannot be read"):
-        read_shape(tmp_path)
-
-
-def test_no_config_at_all(tmp_path: Path) -> None:
-    with pytest.raises(LoraTuiError, match="cannot be read"):
-        read_shape(tmp_path)

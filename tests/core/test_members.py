@@ -7,6 +7,7 @@ import pytest
 from lora_tui.core import members, preset_files, runs
 from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.members import Member
+from lora_tui.core.presets import Preset
 from tests.adapters import write_adapter
 
 
@@ -113,3 +114,31 @@ def test_each_base_leads_its_group():
     ]
     assert groups[1][0] == Member("base-2", "base-2", "base", "q", "q")
     assert members.settings_of(groups[0][0]) == {}
+
+
+def test_what_is_exported_can_be_a_merge_or_a_whole_model(tmp_path):
+    run = run_of()
+    run.adapter.mkdir()
+    assert members.of_source("one") == members.of_run(run)
+    merge = runs.create(Preset(), name="both", kind="merge")
+    with pytest.raises(LoraTuiError, match="merged nothing"):
+        members.of_source(str(merge.path))
+    merge.merged.mkdir()
+    (merge.merged / "config.json").write_text("{}")
+    for said in (merge.id, str(merge.path), str(merge.merged)):
+        found = members.of_source(said)
+        assert (found.name, found.method) == (merge.id, members.BASE)
+        assert found.path == found.base == found.id == str(merge.merged)
+    both = write_adapter(merge.merged / "adapter", r=8)
+    for said in (merge.id, str(merge.path)):
+        combined = members.of_reference(said)
+        assert (combined.name, combined.method) == (merge.id, "lora")
+    assert members.settings_of(combined)["lora"]["r"] == 8 and both.is_dir()
+    adapter = write_adapter(tmp_path / "mine")
+    assert members.of_source(str(adapter)) == members.of_reference(str(adapter))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    assert members.of_source(str(tmp_path / "model")).name == "model"
+    for nobody in ("nobody", "/nowhere/at/all", "no/body"):
+        with pytest.raises(LoraTuiError):
+            members.of_source(nobody)

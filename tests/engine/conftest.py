@@ -47,15 +47,10 @@ class Ended:
     @property
     def log(self) -> str:
         """What it printed."""
-        return self.run.log.read_text("utf-8", "replace")
+        return self.run.log.read_bytes().decode("utf-8", "replace")  # with its carriage returns
 
 
-ONE_AFTER_ANOTHER = """
-import sys
-from lora_tui.engine.__main__ import main
-for line in sys.stdin:
-    print("ended", main(line.strip().split(maxsplit=1)), flush=True)
-"""
+ONE_AFTER_ANOTHER = Path(__file__).with_name("one_after_another.py")
 
 
 class Engines:
@@ -63,7 +58,8 @@ class Engines:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self._warm: dict[str, subprocess.Popen[str]] = {}
+        self._warm: dict[tuple[str, ...], subprocess.Popen[str]] = {}
+        self._short: dict[str, Ended] = {}
         self.environment = {
             **os.environ,
             "HOME": str(home),
@@ -85,7 +81,7 @@ class Engines:
                 LORA_TUI_HOME=before
             )
 
-    def start(self, run: Run, verb: str = "train", **environment: str) -> subprocess.Popen[bytes]:
+    def start(self, run: Run, verb: str = "train") -> subprocess.Popen[bytes]:
         """An engine process as jobs starts it."""
         with run.log.open("ab") as log:
             return subprocess.Popen(
@@ -95,43 +91,50 @@ class Engines:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**self.environment, **environment},
+                env=self.environment,
             )
 
-    def train(self, preset: str, *settings: str, **environment: str) -> Ended:
-        """Train to the end."""
-        run = self.create(preset, *settings)
-        return self.go_on(run, "train", **environment)
-
-    def go_on(self, run: Run, verb: str = "resume", **environment: str) -> Ended:
-        """Run a verb in a run directory to the end."""
-        return Ended(run, self.start(run, verb, **environment).wait(timeout=240))
-
-    def warm(self, run: Run, verb: str, libraries: str) -> Ended:
+    def warm(self, run: Run, verb: str, libraries: str, **environment: str) -> Ended:
         """Run a verb to the end in a process that did others before: it has its libraries.
 
-        One process for each set of libraries: Unsloth changes the others as it loads.
+        One process for each set of libraries, as Unsloth changes the others as it loads, and for
+        each environment, which is read when they load.
         """
-        if libraries not in self._warm:
-            self._warm[libraries] = subprocess.Popen(
-                [sys.executable, "-c", ONE_AFTER_ANOTHER],
+        if not environment:
+            self.short(libraries)
+        return self._one_more(run, verb, libraries, **environment)
+
+    def short(self, backend: str) -> Ended:
+        """The demo model trained for eleven steps in float32.
+
+        The first that such a process does: what the libraries say as they load is in its log.
+        """
+        if backend not in self._short:
+            run = self.create("demo", f"engine.backend={backend}", "model.dtype=float32", *SHORT)
+            self._short[backend] = self._one_more(run, "train", backend)
+        return self._short[backend]
+
+    def _one_more(self, run: Run, verb: str, libraries: str, **environment: str) -> Ended:
+        of = (libraries, *environment.values())
+        if of not in self._warm:
+            self._warm[of] = subprocess.Popen(
+                [sys.executable, "-P", str(ONE_AFTER_ANOTHER)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
-                env=self.environment,
+                env={**self.environment, **environment},
             )
-        engine = self._warm[libraries]
+        engine = self._warm[of]
         assert engine.stdin is not None and engine.stdout is not None
         engine.stdin.write(f"{verb} {run.path}\n")
         engine.stdin.flush()
-        ends = (line for line in engine.stdout if line.startswith("ended "))
-        return Ended(run, int(next(ends).split()[1]))
+        return Ended(run, int(engine.stdout.readline()))
 
-    def train_warm(self, preset: str, *settings: str, backend: str) -> Ended:
+    def train_warm(self, preset: str, *settings: str, backend: str, **environment: str) -> Ended:
         """Train to the end in such a process."""
         run = self.create(preset, f"engine.backend={backend}", *settings)
-        return self.warm(run, "train", backend)
+        return self.warm(run, "train", backend, **environment)
 
     def close(self) -> None:
         """End those processes: each ends with its input."""
@@ -161,24 +164,13 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
 @pytest.fixture(scope="session", params=["unsloth", "transformers"])
 def short_run(request: pytest.FixtureRequest, engines: Engines) -> Ended:
     """The demo model trained for eleven steps in float32, by each backend."""
-    return _short(engines, request.param)
+    return engines.short(request.param)
 
 
 @pytest.fixture(scope="session")
 def both_backends(engines: Engines) -> dict[str, Ended]:
     """The same short run by both backends."""
-    return {name: _short(engines, name) for name in ("unsloth", "transformers")}
-
-
-_SHORT_RUNS: dict[str, Ended] = {}
-
-
-def _short(engines: Engines, backend: str) -> Ended:
-    if backend not in _SHORT_RUNS:
-        _SHORT_RUNS[backend] = engines.train(
-            "demo", f"engine.backend={backend}", "model.dtype=float32", *SHORT
-        )
-    return _SHORT_RUNS[backend]
+    return {name: engines.short(name) for name in ("unsloth", "transformers")}
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+from lora_tui.core import preset_files
 from lora_tui.engine.masking import (
     IGNORED,
     Example,
@@ -107,3 +108,11 @@ def labelled(tokenizer: Any, rendered: list[Rendered], longest: int = 10_000) ->
 def decode(tokenizer: Any, example: Any) -> str:
     """The trained tokens as text."""
     return tokenizer.decode([token for token in example.labels if token != IGNORED])
+
+
+def preset_for(source, *changes):
+    """The demo preset on other data."""
+    return preset_files.with_settings(
+        preset_files.find("demo"),
+        [f"data.source={source}", "data.eval_fraction=0", "training.max_steps=-1", *changes],
+    )

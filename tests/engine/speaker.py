@@ -1,11 +1,35 @@
 """A chat engine that is asked and waited for."""
 
+import shutil
 import threading
 
 from lora_tui.jobs.follow import follow
 from lora_tui.jobs.talk import Talk
+from tests.adapters import DEMO_MODEL, write_adapter
 
 GREEDY = {"max_new_tokens": 32, "temperature": 0.0, "top_p": 1.0, "seed": 0}
+CROWD = tuple(f"one-of-many-{number}" for number in range(9))
+
+
+def write_home(folder):
+    """Adapters, one of them broken and one that no batch can hold, and a whole model."""
+    for rank, name in enumerate(("one", "two", "three"), 2):
+        write_adapter(folder / name, r=rank, size=0.8)
+    write_adapter(folder / "dora", r=4, use_dora=True)
+    write_adapter(folder / "broken", r=4)
+    (folder / "broken" / "adapter_model.safetensors").write_bytes(b"nothing")
+    shutil.copytree(DEMO_MODEL, folder / "whole")
+    for name in CROWD:
+        shutil.copytree(folder / "one", folder / name)
+    return folder
+
+
+def user(text):
+    return [{"role": "user", "content": text}]
+
+
+def texts(answers):
+    return [(answer.text, answer.tokens, answer.ended) for answer in answers]
 
 
 class Speaker:

@@ -5,7 +5,6 @@ One engine is shared by all tests but those that end theirs.
 
 import os
 import resource
-import shutil
 import signal
 from pathlib import Path
 
@@ -25,37 +24,19 @@ from lora_tui.core.chat import (
 )
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.members import BASE, Member, of_reference
-from tests.adapters import DEMO_MODEL, write_adapter
-from tests.engine.speaker import GREEDY, Speaker
+from tests.adapters import write_adapter
+from tests.engine.speaker import CROWD, GREEDY, Speaker, texts, user, write_home
 from tools.terminal import wait_until
 
 ENDLESS = {**GREEDY, "max_new_tokens": 400, "temperature": 10.0}
 """Any token is about as likely as another, so an answer hardly ends by itself."""
-CROWD = tuple(f"one-of-many-{number}" for number in range(9))
 QUESTIONS = ("What is the capital of France?", "Who are you?", "Is ice hot or cold, in a word?")
-
-
-def user(text):
-    return [{"role": "user", "content": text}]
-
-
-def texts(answers):
-    return [(answer.text, answer.tokens, answer.ended) for answer in answers]
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """Adapters, one of them broken and one that no batch can hold; and where engines live."""
-    folder = tmp_path_factory.mktemp("chat")
-    for rank, name in enumerate(("one", "two", "three"), 2):
-        write_adapter(folder / name, r=rank, size=0.8)
-    write_adapter(folder / "dora", r=4, use_dora=True)
-    write_adapter(folder / "broken", r=4)
-    (folder / "broken" / "adapter_model.safetensors").write_bytes(b"nothing")
-    shutil.copytree(DEMO_MODEL, folder / "whole")
-    for name in CROWD:
-        shutil.copytree(folder / "one", folder / name)
-    return folder
+    """Adapters to talk to, and where engines live."""
+    return write_home(tmp_path_factory.mktemp("chat"))
 
 
 @pytest.fixture(scope="module")
@@ -83,24 +64,14 @@ def speaker(at_home):
 
 
 @pytest.fixture
-def plain(home):
+def plain(home, tokenizer):
     """What PEFT and transformers say without any of this."""
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(DEMO_MODEL)
+    from tests.engine.plain import encoded, greedy, load
 
     def say(name, text):
-        model = AutoModelForCausalLM.from_pretrained(DEMO_MODEL, dtype=torch.float32)
-        if name != BASE:
-            model = PeftModel.from_pretrained(model, str(home / name))
-        asked = tokenizer.apply_chat_template(
-            user(text), add_generation_prompt=True, return_tensors="pt", return_dict=True
-        )
-        made = model.eval().generate(**asked, max_new_tokens=32, do_sample=False)
-        new = made[0, asked["input_ids"].shape[1] :]
-        return tokenizer.decode(new, skip_special_tokens=True)
+        model = load() if name == BASE else load(home / name, "lora")
+        said = greedy(model, tokenizer, encoded(tokenizer, text), GREEDY["max_new_tokens"])
+        return tokenizer.decode(said, skip_special_tokens=True)
 
     return say
 

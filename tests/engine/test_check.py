@@ -9,7 +9,6 @@ import pytest
 
 from lora_tui.core import checks, preset_files, runs, summary
 
-pytestmark = pytest.mark.xdist_group("check")  # engines in processes: beside the other tests
 DEMO_MODEL = Path(__file__).parents[2] / "lora_tui" / "assets" / "demo-model"
 SHIPPED = [entry for entry in preset_files.list_presets() if entry.shipped and entry.preset]
 FEW = ("training.max_steps=4", "training.eval_steps=0")
@@ -189,8 +188,8 @@ def test_shipped_presets_are_green_where_they_can_run(check, name):
         assert [item["name"] for item in found["items"] if item["status"] == "red"] == ["preset"]
         return
     assert found["ok"], found
-    names = ["preset", "model", "tokenizer", "data", "mask", "disk", "memory", "steps", "time"]
-    assert list(found["by_name"]) == names
+    names = "preset model tokenizer data mask disk memory export steps time"
+    assert list(found["by_name"]) == names.split()
     assert found["seconds_per_step"] > 0
     assert found["trial_peak_memory_bytes"] > 100e6
     assert found["max_steps"] == 4
@@ -213,11 +212,31 @@ def test_the_largest_batch_is_found_and_the_effective_batch_stays(check):
     }
 
 
-def test_an_export_that_is_asked_for_needs_its_tools(check):
-    assert "export" not in check(quick=True)["by_name"]
-    item = check(quick=True, export=True)["by_name"]["export"]
-    assert item["status"] == "red"
-    assert "LORA_TUI_LLAMA_CPP" in item["remedy"]
+def test_what_an_export_would_take_is_said_before_training(check):
+    item = check(quick=True)["by_name"]["export"]
+    assert item["status"] == "green"
+    assert item["detail"] == "by installed packages: f16 7.42 MB, q8_0 3.98 MB, q4_k_m 2.4 MB"
+
+
+def cuts_nothing(folder: Path) -> None:
+    change_json(folder / "tokenizer.json", pre_tokenizer=None)
+
+
+def of_a_strange_class(folder: Path) -> None:
+    change_json(folder / "config.json", architectures=["NoSuchForCausalLM"])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [(cuts_nothing, "no pre_tokenizer"), (of_a_strange_class, "knows no NoSuchForCausalLM")],
+)
+def test_an_export_that_will_not_work_is_red_only_if_it_is_asked_for(spoil, said, check, spoilt):
+    model = f"model.name_or_path={spoilt(spoil)}"
+    for asked, status in ((False, "yellow"), (True, "red")):
+        item = check(model, quick=True, export=asked)["by_name"]["export"]
+        assert item["status"] == status
+        assert said in item["detail"]
+        assert "LORA_TUI_LLAMA_CPP" in item["remedy"]
 
 
 def test_a_check_that_is_killed_is_red_where_it_was(engines):

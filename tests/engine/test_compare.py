@@ -5,22 +5,25 @@ import shutil
 import threading
 
 import pytest
-import torch
-from peft import PeftModel
-from transformers import AutoModelForCausalLM
 
 from lora_tui.core import comparison, comparison_files, comparison_table, members, preset_files
 from lora_tui.core.members import Member
 from lora_tui.engine.common_rows import Trained, common
-from lora_tui.jobs import compare
+from lora_tui.jobs import compare, launch
 from lora_tui.jobs.follow import follow
 from tests.adapters import DEMO_MODEL, of_other_shape, write_adapter
-from tests.engine import plain
 
 ROWS = [
     json.loads(line)
     for line in (DEMO_MODEL.parent / "demo-json" / "test.jsonl").read_text("utf-8").splitlines()
 ]
+
+
+def warm(engines, monkeypatch):
+    """Have comparisons made by the engine that is shared, not each by one of its own."""
+    monkeypatch.setattr(
+        launch, "launch", lambda run, verb: engines.warm(run, verb, "transformers").code
+    )
 
 
 def compared(engines, monkeypatch, several, **asked):
@@ -36,13 +39,16 @@ def compared(engines, monkeypatch, several, **asked):
 @pytest.fixture(scope="session")
 def trained(engines, few_rows):
     """A run of the demo, so that there are held-out rows: the first six of the demo's own."""
-    settings = ("engine.backend=transformers", "training.max_steps=2", f"data.source={few_rows}")
-    return engines.train("demo", *settings).run
+    settings = ("training.max_steps=2", f"data.source={few_rows}")
+    return engines.train_warm("demo", *settings, backend="transformers").run
 
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory):
     """A model of which every weight is another than the base's."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
     folder = tmp_path_factory.mktemp("whole")
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_pretrained(DEMO_MODEL, dtype=torch.float32)
@@ -66,6 +72,8 @@ def several(trained, whole, tmp_path_factory):
 
 
 def test_figures_are_those_of_plain_peft_and_transformers(engines, several, tokenizer, monkeypatch):
+    from tests.engine import plain
+
     run, found = compared(engines, monkeypatch, several, number=3, max_new_tokens=20)
     assert found.ended == "finished" and not found.warnings
     assert [column.member.id for column in found.columns] == ["base", *(m.id for m in several)]
@@ -90,6 +98,8 @@ def test_figures_are_those_of_plain_peft_and_transformers(engines, several, toke
 
 def check_norms(column, tuned, base):
     """The whole update's norm, from the weights that PEFT merges."""
+    from peft import PeftModel
+
     if isinstance(tuned, PeftModel):
         tuned = tuned.merge_and_unload()
     before = dict(base.named_parameters())
@@ -130,6 +140,9 @@ class Evil:
 @pytest.fixture(scope="session")
 def planted(engines, tmp_path_factory):
     """One comparison of everything that can be wrong with an adapter, and of one that is whole."""
+    import torch
+    from safetensors.torch import load_file
+
     home = tmp_path_factory.mktemp("planted")
     write_adapter(home / "good")
     write_adapter(home / "zero", size=0)
@@ -149,8 +162,6 @@ def planted(engines, tmp_path_factory):
     for name, what in (("pickle", None), ("evil", {"a": Evil()})):
         write_adapter(home / name)
         weights = home / name / "adapter_model.safetensors"
-        from safetensors.torch import load_file
-
         torch.save(what or load_file(weights), home / name / "adapter_model.bin")
         weights.unlink()
     write_adapter(home / "cut")
@@ -162,6 +173,7 @@ def planted(engines, tmp_path_factory):
     names = [folder.name for folder in sorted(home.iterdir()) if folder.name != "other-base"]
     with pytest.MonkeyPatch.context() as patch:
         several = [members.of_reference(str(home / name)) for name in names]
+        warm(engines, patch)
         run, found = compared(engines, patch, several, prompts=("Who are you?",), max_new_tokens=4)
     return run, {column.member.name: column for column in found.columns}, found
 
@@ -264,6 +276,7 @@ def test_what_became_of_one_runs_data_does_not_keep_the_rest(engines, tmp_path, 
     for run in (gone, here):
         write_adapter(run.adapter)
     both = [members.of_run(gone), members.of_run(here)]
+    warm(engines, monkeypatch)
     _, found = compared(engines, monkeypatch, both, prompts=("Who are you?",), rows=4)
     assert not any(column.refused for column in found.columns)
     assert found.held_out["rows"] == 4

@@ -3,14 +3,10 @@
 import json
 
 import pytest
-import torch
-from peft import PeftModel
-from transformers import AutoModelForCausalLM
 
-from lora_tui.core import locations, preset_files
+from lora_tui.core import preset_files
 from lora_tui.engine import data
 
-DEMO_MODEL = locations.assets_folder() / "demo-model"
 FEW = (
     "training.max_steps=4",
     "training.eval_steps=0",
@@ -19,9 +15,14 @@ FEW = (
 )
 
 
-def held_out_loss(model, preset, tokenizer):
-    """By hand, row by row."""
-    rows = data.prepare(preset, tokenizer).held_out.examples
+def held_out_loss(ended, tokenizer, path=None, method="full"):
+    """By hand, row by row, of what plain transformers and PEFT load; of the untouched base."""
+    import torch
+
+    from tests.engine import plain
+
+    model = plain.load(path, method)
+    rows = data.prepare(preset_files.load(ended.run.preset), tokenizer).held_out.examples
     total = count = 0
     for row in rows:
         ids, labels = torch.tensor([list(row.input_ids)]), torch.tensor(list(row.labels))[1:]
@@ -33,11 +34,6 @@ def held_out_loss(model, preset, tokenizer):
         ).item()
         count += int(chosen.sum())
     return total / count
-
-
-def base(dtype=torch.float32):
-    """The untouched base."""
-    return AutoModelForCausalLM.from_pretrained(DEMO_MODEL, dtype=dtype).eval()
 
 
 @pytest.mark.parametrize("backend", ["unsloth", "transformers"])
@@ -55,9 +51,7 @@ def test_full_fine_tuning_leaves_a_model(engines, tokenizer, few_rows, backend):
     assert config["dtype"] == "bfloat16"
     size = (ended.run.model / "model.safetensors").stat().st_size
     assert final["model_bytes"] == size == pytest.approx(3_672_320 * 2, rel=0.01)
-    tuned = AutoModelForCausalLM.from_pretrained(ended.run.model, dtype=torch.float32).eval()
-    preset = preset_files.load(ended.run.preset)
-    loss = held_out_loss(tuned, preset, tokenizer)
+    loss = held_out_loss(ended, tokenizer, ended.run.model)
     assert loss < 0.5 * ended.of("eval")[0]["loss"]
     assert loss == pytest.approx(ended.of("eval")[-1]["loss"], rel=0.05)
 
@@ -87,12 +81,10 @@ def test_every_kind_of_adapter_works_on_the_untouched_base(  # noqa: PLR0917 - f
     config = json.loads((ended.run.adapter / "adapter_config.json").read_text())
     assert config["r"] == rank
     assert config["init_lora_weights"] in (True, "orthogonal")
-    preset = preset_files.load(ended.run.preset)
-    untouched = base()
     first, last = (ended.of("eval")[place]["loss"] for place in (0, -1))
-    assert held_out_loss(untouched, preset, tokenizer) == pytest.approx(first, abs=1e-3)
-    tuned = PeftModel.from_pretrained(untouched, ended.run.adapter).eval()
-    assert held_out_loss(tuned, preset, tokenizer) == pytest.approx(last, abs=1e-3)
+    assert held_out_loss(ended, tokenizer) == pytest.approx(first, abs=1e-3)
+    loss = held_out_loss(ended, tokenizer, ended.run.adapter, "lora")
+    assert loss == pytest.approx(last, abs=1e-3)
     assert last < first
 
 
@@ -117,6 +109,5 @@ def test_early_stopping_keeps_what_measured_best(engines, tokenizer, few_rows):
     best = min(measured, key=lambda step: measured[step])
     assert ended.events[-1]["step"] == best + 6
     assert f"since step {best}" in ended.of("warning")[0]["text"]
-    tuned = PeftModel.from_pretrained(base(), ended.run.adapter).eval()
-    loss = held_out_loss(tuned, preset_files.load(ended.run.preset), tokenizer)
+    loss = held_out_loss(ended, tokenizer, ended.run.adapter, "lora")
     assert loss == pytest.approx(measured[best], abs=1e-4)

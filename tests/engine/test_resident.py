@@ -5,18 +5,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 
 from lora_tui.core import members, preset_files
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.platforms import Platform
-from lora_tui.engine.generation import Settings
-from lora_tui.engine.resident import Resident
 from tests.adapters import of_other_shape, write_adapter
-from tests.engine import plain
 
 GO = SimpleNamespace(requested=False)
-FEW = Settings(max_new_tokens=12)
 NAMES = ("one", "two", "three")
 
 
@@ -31,10 +26,24 @@ def home(tmp_path_factory):
     return folder
 
 
+def alone():
+    """The demo's base with nobody on it."""
+    from lora_tui.engine.resident import Resident
+
+    return Resident(preset_files.find("demo"), Platform("transformers", "cpu", bfloat16=False))
+
+
+def few(**how):
+    """How an answer of a few tokens is drawn."""
+    from lora_tui.engine.generation import Settings
+
+    return Settings(max_new_tokens=12, **how)
+
+
 @pytest.fixture
 def resident(home):
     """The demo's base with three adapters; every test gets one of its own."""
-    found = Resident(preset_files.find("demo"), Platform("transformers", "cpu", bfloat16=False))
+    found = alone()
     for name in NAMES:
         found.attach(member(home, name))
     return found
@@ -54,17 +63,17 @@ def asked(resident, text="What is the capital of France?"):
     )
 
 
-def say(resident, id_, settings=FEW):
-    return resident.generate([asked(resident)], [id_], settings, stop=GO)[0]
+def say(resident, id_, **how):
+    return resident.generate([asked(resident)], [id_], few(**how), stop=GO)[0]
 
 
 def test_one_batch_says_what_one_after_another_say(resident, home):
     texts = ("What is the capital of France?", "Who are you?", "Is ice hot or cold, in a word?")
     prompts = [asked(resident, text) for text in texts]
     several = [(prompt, id_) for prompt in prompts for id_ in ("base", *ids_of(home))]
-    alone = [resident.generate([prompt], [id_], FEW, stop=GO)[0] for prompt, id_ in several]
+    alone = [resident.generate([prompt], [id_], few(), stop=GO)[0] for prompt, id_ in several]
     mixed = resident.generate(
-        [prompt for prompt, _ in several], [id_ for _, id_ in several], FEW, stop=GO
+        [prompt for prompt, _ in several], [id_ for _, id_ in several], few(), stop=GO
     )
     assert mixed == alone
     assert len({tuple(answer) for answer in alone}) > 6  # they are not all the base's
@@ -115,7 +124,9 @@ def with_head(tensors):
 @pytest.mark.parametrize("kind", [*KINDS, "base-tensor", "of-another-shape"])
 def test_no_adapter_changes_the_base(home, tmp_path, kind, others):
     """To the bit, while it is attached, after it failed, and after it was taken off."""
-    resident = Resident(preset_files.find("demo"), Platform("transformers", "cpu", bfloat16=False))
+    import torch
+
+    resident = alone()
     ids = torch.tensor([asked(resident)])
 
     def logits():
@@ -152,15 +163,12 @@ def test_what_no_batch_can_hold_is_refused(resident, home):
     resident.attach(dora)
     assert resident.can_mix(ids_of(home)) and not resident.can_mix([dora.id, "base"])
     with pytest.raises(ValueError, match="one batch"):
-        resident.generate([asked(resident)] * 2, ["base", dora.id], FEW, stop=GO)
+        resident.generate([asked(resident)] * 2, ["base", dora.id], few(), stop=GO)
 
 
 def test_chance_repeats_with_its_seed(resident, home):
     one = ids_of(home)[0]
-    answers = [
-        say(resident, one, Settings(max_new_tokens=12, temperature=2.0, seed=seed))
-        for seed in (1, 1, 2)
-    ]
+    answers = [say(resident, one, temperature=2.0, seed=seed) for seed in (1, 1, 2)]
     assert answers[0] == answers[1] != answers[2]
 
 
@@ -173,14 +181,16 @@ def test_tokens_come_one_by_one_and_stop_when_that_is_asked(resident):
         stop.requested = len(came) == 3
 
     prompts = [asked(resident), asked(resident, "Who are you?")]
-    made = resident.generate(prompts, ["base", "base"], FEW, stop=stop, on_tokens=take)
+    made = resident.generate(prompts, ["base", "base"], few(), stop=stop, on_tokens=take)
     assert 3 <= len(came) <= 4  # the token at hand is finished
     assert made == [[step[row] for step in came] for row in range(2)]
 
 
 @pytest.mark.parametrize("kind", ["plain", "rslora", "dora", "patterns"])
 def test_the_update_norm_is_that_of_merged_weights(tmp_path, kind):
-    resident = Resident(preset_files.find("demo"), Platform("transformers", "cpu", bfloat16=False))
+    from tests.engine import plain
+
+    resident = alone()
     it = members.of_reference(str(write_adapter(tmp_path / "it", r=4, **KINDS[kind])))
     resident.attach(it)
     before = dict(plain.load().named_parameters())

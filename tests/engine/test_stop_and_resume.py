@@ -4,7 +4,6 @@ import signal
 import time
 
 import pytest
-from safetensors.torch import load_file
 
 SETTINGS = (
     "model.dtype=float32",
@@ -16,6 +15,13 @@ SETTINGS = (
     "training.gradient_accumulation_steps=2",
 )
 COMPARED = ("step", "epoch", "loss", "learning_rate", "grad_norm", "tokens", "trained_tokens")
+
+
+def weights(run):
+    """The adapter's tensors."""
+    from safetensors.torch import load_file
+
+    return load_file(run.run.adapter / "adapter_model.safetensors")
 
 
 def curve(run):
@@ -33,7 +39,7 @@ def settings(few_rows):
 @pytest.fixture(scope="module")
 def uninterrupted(engines, settings):
     """A whole run by the transformers backend."""
-    return engines.train("demo", "engine.backend=transformers", *settings)
+    return engines.train_warm("demo", *settings, backend="transformers")
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +66,12 @@ def test_a_stop_leaves_a_checkpoint_and_an_adapter(stopped):
 
 def test_a_resumed_run_equals_one_that_was_never_stopped(stopped, uninterrupted, engines):
     step = stopped.events[-1]["step"]
-    resumed = engines.go_on(stopped.run)
+    resumed = engines.warm(stopped.run, "resume", "transformers")
     assert resumed.code == 0, resumed.log
     assert resumed.of("started")[-1]["resumed_from"] == step
     assert [event["step"] for event in resumed.of("eval")] == [0, 14]
     assert curve(resumed) == curve(uninterrupted)
-    ours = load_file(resumed.run.adapter / "adapter_model.safetensors")
-    theirs = load_file(uninterrupted.run.adapter / "adapter_model.safetensors")
+    ours, theirs = weights(resumed), weights(uninterrupted)
     assert all(bool((ours[name] == theirs[name]).all()) for name in theirs)
     assert resumed.of("eval")[-1]["scores"] == uninterrupted.of("eval")[-1]["scores"]
     card = (resumed.run.adapter / "README.md").read_text("utf-8")
@@ -86,7 +91,7 @@ def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(engines, settings):
     engine.wait()
     (run.checkpoints / "checkpoint-8" / "optimizer.pt").write_bytes(b"PK\x03\x04 cut off")
     (run.checkpoints / "checkpoint-12").mkdir(exist_ok=True)
-    resumed = engines.go_on(run)
+    resumed = engines.warm(run, "resume", "unsloth")
     assert resumed.code == 0, resumed.log
     assert resumed.of("started")[-1]["resumed_from"] == 4
     again = [event for event in resumed.of("step") if event["step"] in range(5, 9)]
@@ -98,14 +103,14 @@ def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(engines, settings):
 
 def test_a_finished_run_resumes_to_the_same_end(uninterrupted, engines):
     """A crash between the last checkpoint and the adapter costs nothing."""
-    before = load_file(uninterrupted.run.adapter / "adapter_model.safetensors")
+    before = weights(uninterrupted)
     (uninterrupted.run.adapter / "adapter_model.safetensors").unlink()
     steps = len(uninterrupted.of("step"))
-    again = engines.go_on(uninterrupted.run)
+    again = engines.warm(uninterrupted.run, "resume", "transformers")
     assert again.events[-1]["kind"] == "finished"
     assert again.events[-1]["step"] == 14
     assert len(again.of("step")) == steps
-    after = load_file(again.run.adapter / "adapter_model.safetensors")
+    after = weights(again)
     assert all(bool((before[name] == after[name]).all()) for name in before)
 
 
@@ -122,7 +127,7 @@ def test_a_stop_while_loading_ends_at_once_with_nothing(engines, settings):
 
 def test_resuming_without_a_checkpoint_begins_again_and_says_so(engines, settings):
     run = engines.create("demo", *settings, "engine.backend=transformers", "training.max_steps=1")
-    ended = engines.go_on(run)
+    ended = engines.warm(run, "resume", "transformers")
     assert ended.events[-1]["kind"] == "finished"
     assert "resumed_from" not in ended.of("started")[0]
     assert "no complete checkpoint" in ended.of("warning")[0]["text"]

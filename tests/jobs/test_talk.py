@@ -62,12 +62,9 @@ def requests(run: Run) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def held(folder: Path, name: str, host: str = "") -> Iterator[Run]:
-    """A run that is alive, on this machine or on another that shares the folder."""
-    run = runs.create(Preset(name=name), name=name, kind="train")
-    if folder != locations.runs_folder():
-        folder.mkdir(parents=True, exist_ok=True)
-        run = Run(run.path.rename(folder / run.id))
+def held(kind: str, name: str, host: str = "") -> Iterator[Run]:
+    """A job that is alive, on this machine or on another that shares the folder."""
+    run = runs.create(Preset(name=name), name=name, kind=kind)
     with run.lock.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         lock.write(f"{host or platform.node()} 2\n")
@@ -213,18 +210,25 @@ def test_an_engine_ends_with_who_started_it_even_by_kill_9(
 # --- rivals ------------------------------------------------------------------------------------
 
 
-def test_live_runs_and_comparisons_of_this_machine_are_rivals() -> None:
+def test_live_jobs_that_compute_on_this_machine_are_rivals() -> None:
     runs.create(Preset(name="ended"), name="ended")
-    folders = locations.runs_folder(), locations.comparisons_folder()
     assert talk.rivals() == []
     assert talk.rivalry([ONE]) == ""
     with (
-        held(folders[0], "tuning"),
-        held(folders[1], "comparing"),
-        held(folders[0], "far", "elsewhere"),
+        held("train", "tuning"),
+        held("compare", "r4-r8"),
+        held("merge", "both"),
+        held("export", "one"),
+        held("check", "short"),
+        held("train", "far", "elsewhere"),
     ):
-        assert [line.name for line in talk.rivals()] == ["tuning", "the comparison of comparing"]
-        assert "tuning and 1 more are running on this machine" in talk.rivalry([ONE])
+        assert [line.name for line in talk.rivals()] == [
+            "tuning",
+            "the comparison of r4-r8",
+            "the merge of both",
+            "the export of one",
+        ]
+        assert "tuning and 3 more are running on this machine" in talk.rivalry([ONE])
 
 
 @pytest.mark.parametrize(
@@ -252,7 +256,7 @@ def test_beside_a_run_the_engine_takes_half_of_the_cores(
         monkeypatch.setenv("OMP_NUM_THREADS", set_before)
     engine(LISTENING)
     if beside:
-        with held(locations.runs_folder(), "tuning"), Talk([ONE]) as chat:
+        with held("train", "tuning"), Talk([ONE]) as chat:
             pass
     else:
         with Talk([ONE]) as chat:

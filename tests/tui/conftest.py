@@ -18,7 +18,7 @@ from lora_tui.core.platforms import Place, Platform
 from lora_tui.core.preset_files import changed
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
-from lora_tui.jobs import compare
+from lora_tui.jobs import compare, launch
 from lora_tui.jobs.compare import Asked
 from lora_tui.tui import look
 from lora_tui.tui.chat_watching import ChatWatch
@@ -165,3 +165,38 @@ def by_hand(monkeypatch: pytest.MonkeyPatch) -> list[ChatWatch]:
     watches: list[ChatWatch] = []
     monkeypatch.setattr(ChatScreen, "follow_engine", lambda _, watch: watches.append(watch))
     return watches
+
+
+@pytest.fixture
+def screen_of(make_run: Maker) -> Iterator[Callable[..., Run]]:
+    """Makes a run that has got to a step, and keeps it alive if its state says so."""
+    from .training_screens import train  # which needs what stands above
+
+    def make(
+        state: str = "running", steps: int = 312, name: str = "r16-alpaca", **more: Any
+    ) -> Run:
+        run = make_run(
+            name, "running" if state in {"running", "starting"} else "crashed", steps=0, most=500
+        )
+        if steps:
+            train(run, steps, **more)
+        return run
+
+    yield make
+
+
+@pytest.fixture
+def reports(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Preset]]:
+    """Hands out reports written by hand in place of jobs; gives the presets they were asked for."""
+
+    def hand_out(*made: Run) -> list[Preset]:
+        asked: list[Preset] = []
+
+        def start(preset: Preset, **how: Any) -> Run:
+            asked.append(preset)
+            return made[min(len(asked), len(made)) - 1]
+
+        monkeypatch.setattr(launch, "start", start)
+        return asked
+
+    return hand_out

@@ -37,7 +37,7 @@ class HomeScreen(MarkingScreen):
     CSS_PATH = "home.tcss"
     AUTO_FOCUS = "PresetList"
     HELP = """Pick a preset on the left and train it; watch the run on the right. Mark runs with
-        space to compare them, or to chat with them."""
+        space to compare, ask or merge them; export one."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "train", "train", show=False, tooltip="Start a run of the preset"),
         Binding("d", "look('data')", "data", show=False, tooltip="What it would be trained on"),

@@ -1,4 +1,4 @@
-"""What is done with several runs at once: some are marked in a list, then compared or asked."""
+"""What is done with several runs: some are marked in a list, then compared, asked or merged."""
 
 from typing import ClassVar
 
@@ -32,7 +32,7 @@ class MarkingScreen(Reporting, Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Show only keys that do something now."""
-        if action in {"compare", "ask"}:
+        if action in {"compare", "ask", "merge", "export"}:
             return bool(self.picked)
         if action == "unmark":  # the filter goes first
             return not self.wanted and bool(self.query_one(RunList).marked)
@@ -49,6 +49,18 @@ class MarkingScreen(Reporting, Screen[None]):
         from lora_tui.tui import compare_flows
 
         await compare_flows.ask_runs(self.app, self.picked)
+
+    @asks
+    async def action_merge(self) -> None:
+        from lora_tui.tui import merge_flows
+
+        await merge_flows.merge_runs(self.app, self.picked)
+
+    @asks
+    async def action_export(self) -> None:
+        from lora_tui.tui import export_flows
+
+        await export_flows.export_runs(self.app, self.picked)
 
     @asks
     async def action_earlier(self) -> None:

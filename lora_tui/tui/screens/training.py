@@ -40,6 +40,8 @@ _STOP = "End after this step; checkpoint and adapter are saved"
 _RESUME = "Go on from the last checkpoint"
 _CURVE = "Loss, learning rate, gradient norm, tokens a second"
 _BACK = "Leave; the run goes on"
+_MERGE = "Write its adapter into the base"
+_EXPORT = "Write its result as GGUF files"
 _ADVICE = "What experience says of this run; enter there makes a new preset"
 
 
@@ -65,6 +67,8 @@ class TrainingScreen(Reporting, Screen[None]):
         Binding("q,escape", "back", "back", key_display="q", id="training.back", tooltip=_BACK),
         Binding("w", "warnings", "warnings", id="training.warnings", tooltip="All warnings"),
         Binding("v", "advice", "advice", id="training.advice", tooltip=_ADVICE),
+        Binding("m", "merge", "merge", id="training.merge", tooltip=_MERGE),
+        Binding("e", "export", "export", id="training.export", tooltip=_EXPORT),
         Binding("enter", "alone", "full", id="training.full", tooltip="The chart alone, and back"),
     ]
 
@@ -192,6 +196,8 @@ class TrainingScreen(Reporting, Screen[None]):
             return frame is not None and frame.state in runs.LIVE
         if action == "resume":
             return frame is not None and frame.state in {"stopped", "crashed", "failed"}
+        if action in {"merge", "export"}:
+            return frame is not None and frame.state in {"finished", "stopped"}
         if action == "warnings":
             return frame is not None and bool(frame.snapshot.warnings)
         if action == "samples":
@@ -224,6 +230,18 @@ class TrainingScreen(Reporting, Screen[None]):
     async def action_advice(self) -> None:
         preset = await asyncio.to_thread(load, self.run.preset)
         await advice_flows.on_run(self.app, preset, self._advices)
+
+    @asks
+    async def action_merge(self) -> None:
+        from lora_tui.tui import merge_flows
+
+        await merge_flows.merge_runs(self.app, [self.run])
+
+    @asks
+    async def action_export(self) -> None:
+        from lora_tui.tui import export_flows
+
+        await export_flows.export_run(self.app, self.run)
 
     def action_back(self) -> None:
         self.dismiss()

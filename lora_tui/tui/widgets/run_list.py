@@ -162,8 +162,10 @@ class RunList(RowList):
         ),
         Binding("x", "screen.change_run('delete')", "delete", tooltip="Remove it and all it made"),
         Binding("delete", "screen.change_run('delete')", "delete", show=False),
-        Binding("tab", "screen.other_list", "presets"),
+        Binding("m", "screen.merge", "merge", tooltip="The marked runs' adapters, or this one's"),
+        Binding("e", "screen.export", "export", tooltip="Write this run's result as GGUF files"),
         Binding("a", "screen.ask", "ask", tooltip="Chat with the marked runs, or this one"),
+        Binding("tab", "screen.other_list", "presets"),
         Binding("l", "screen.open_log", "log", tooltip="Everything its engine printed"),
         Binding("escape", "screen.unmark", "unmark", show=False, tooltip="Take all marks away"),
     ]

@@ -1,0 +1,144 @@
+"""What an export leaves in its folder: whole files, each with its proof, and nothing half-made.
+
+A file is written as `.<name>.<job>.part` and gets its name when it is whole and measured; what it
+was made of and how it was proven stand in `<name>.proof.json` beside it.
+"""
+
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from lora_tui.core import runs
+from lora_tui.core.exporting import ExportFile
+from lora_tui.core.proofs import Proof
+from lora_tui.core.runs import Run
+
+_PART = re.compile(r"\..+?\.gguf\.(?P<job>[^/]+?)(\.proof|\.base)?\.part")
+_DAY = 86_400
+_READ = frozenset({".json", ".jinja", ".model", ".txt"})
+_WEIGHTS = frozenset({".safetensors", ".bin"})
+
+
+def part_of(path: Path, job: str) -> Path:
+    """Where a job writes what is to become `path`."""
+    return path.with_name(f".{path.name}.{job}.part")
+
+
+def proof_of(path: Path) -> Path:
+    """The file beside `path` that says how it was proven."""
+    return path.with_name(f"{path.name}.proof.json")
+
+
+def finish(part: Path, path: Path, file: ExportFile, fingerprint: Mapping[str, Any]) -> None:
+    """Give a whole file its name, and write down its proof.
+
+    Whatever happens between, a file under its name is never beside another one's proof.
+
+    Raises:
+        OSError: the disk did not take it; what stood there stands there still.
+    """
+    document = {**file.document(), "seconds": file.seconds, "fingerprint": dict(fingerprint)}
+    aside = part.with_name(f"{part.name.removesuffix('.part')}.proof.part")
+    with aside.open("w", encoding="utf-8") as proof:
+        json.dump(document, proof, indent=1)
+        proof.flush()
+        os.fsync(proof.fileno())
+    path.unlink(missing_ok=True)
+    aside.replace(proof_of(path))
+    part.replace(path)
+    handle = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def made(path: Path, fingerprint: Mapping[str, Any] | None = None) -> ExportFile | None:
+    """What an earlier export made and proved under this name, if it stands there as it was.
+
+    Args:
+        path: Its final name.
+        fingerprint: Of what it has to be made from, if that matters.
+    """
+    document = _read(proof_of(path))
+    try:
+        if document["bytes"] != path.stat().st_size:
+            return None
+        if fingerprint is not None and document["fingerprint"] != fingerprint:
+            return None
+        return ExportFile(
+            quant=str(document["quant"]),
+            path=str(path),
+            state="kept",
+            bytes=int(document["bytes"]),
+            types={str(kind): int(many) for kind, many in document["types"].items()},
+            seconds=document.get("seconds"),
+            proof=Proof.from_document(document["proof"]),
+        )
+    except (OSError, LookupError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def is_ours(path: Path) -> bool:
+    """Whether what stands under a name may be replaced: an export made it, or nothing is there."""
+    return not path.exists() or (path.is_file() and "fingerprint" in _read(proof_of(path)))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def clear_dead(folder: Path, jobs: Path) -> None:
+    """Remove what jobs that are no more left half-written; what others write now stays.
+
+    Args:
+        folder: Where the files go.
+        jobs: Where the jobs' own folders are. A job of another home is not there: what it writes is
+            old before it is taken for dead.
+    """
+    for part in folder.glob(".*.part"):
+        found = _PART.fullmatch(part.name)
+        if found is None or runs.is_alive(Run(jobs / found["job"])):
+            continue
+        with suppress(OSError):
+            is_known = (jobs / found["job"]).is_dir()
+            if is_known or time.time() - part.stat().st_mtime > _DAY:
+                part.unlink()
+
+
+def fingerprint(adapter: Path | None, model: Path, tools: Mapping[str, str]) -> dict[str, Any]:
+    """What a file is made from, such that another result has another one.
+
+    Args:
+        adapter: Its folder, where there is one: read whole, it is small.
+        model: The folder of the model: its weights are known by size and time.
+        tools: Who makes it, with versions.
+    """
+    found: dict[str, Any] = {"model": _digest(model, whole=False), "tools": dict(tools)}
+    return {**found, "adapter": _digest(adapter, whole=True)} if adapter else found
+
+
+def _digest(folder: Path, *, whole: bool) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(folder.iterdir()):
+        if path.suffix not in _READ and path.suffix not in _WEIGHTS:
+            continue
+        digest.update(path.name.encode())
+        if whole or path.suffix in _READ:
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        else:
+            stat = path.stat()
+            digest.update(f"{stat.st_size} {stat.st_mtime_ns}".encode())
+    return digest.hexdigest()

@@ -1,0 +1,88 @@
+"""Results on disk, whole or absent: written aside, then renamed."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lora_tui.core.errors import LoraTuiError
+
+
+@contextmanager
+def aside(place: Path) -> Iterator[Path]:
+    """A folder to write in, which takes the place of `place` when all in it is on disk.
+
+    A crash leaves the old result or the new, never a part; a failure leaves the old one alone.
+
+    Raises:
+        LoraTuiError: another process writes there now.
+        OSError: the disk is full, or the folder may not be written.
+    """
+    recover(place)
+    new = place.with_name(f".{place.name}.new")
+    remove_stale(place)
+    new.mkdir(parents=True)
+    handle = os.open(new, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield new
+        for path in new.rglob("*"):
+            _sync(path)
+        _swap(new, place)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    finally:
+        os.close(handle)
+
+
+def recover(place: Path) -> None:
+    """Put the old result back where a crash came between the two renames of `_swap`."""
+    if (old := _old(place)).exists() and not place.exists():
+        old.rename(place)
+
+
+def remove_stale(place: Path) -> None:
+    """Remove what a killed process left half-written beside `place`.
+
+    Raises:
+        LoraTuiError: a process that lives writes there.
+    """
+    new = place.with_name(f".{place.name}.new")
+    try:
+        handle = os.open(new, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(new, ignore_errors=True)
+    except BlockingIOError as error:
+        raise LoraTuiError(
+            f"Another job is writing {place} just now.", "Wait until it has ended, or stop it."
+        ) from error
+    finally:
+        os.close(handle)
+
+
+def _swap(new: Path, place: Path) -> None:
+    """Put `new` where `place` is, keeping the old one until the new one stands."""
+    old = _old(place)
+    shutil.rmtree(old, ignore_errors=True)
+    if place.exists():
+        place.rename(old)
+    new.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _old(place: Path) -> Path:
+    return place.with_name(f".{place.name}.old")
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,186 @@
+"""What is asked around a merge, step by step. Call these from a worker."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from textual.app import App
+
+from lora_tui.core import members, merge_check, runs
+from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.members import Member
+from lora_tui.core.merging import DTYPES, METHODS, REPORT
+from lora_tui.core.runs import Run
+from lora_tui.core.settings import in_words
+from lora_tui.core.text import one_line
+from lora_tui.jobs import stop as stopping
+from lora_tui.jobs.merge import refuse_taken
+from lora_tui.tui import compare_flows, member_flows, merge_form
+from lora_tui.tui.columns import left
+from lora_tui.tui.compare_words import name_of
+from lora_tui.tui.look import glyph
+from lora_tui.tui.merge_form import Draft
+from lora_tui.tui.merge_outlook import Outlook
+from lora_tui.tui.merge_words import what
+from lora_tui.tui.screens.ask import Ask, Question
+from lora_tui.tui.screens.choose import Choose
+from lora_tui.tui.screens.confirm import Confirm
+
+_NAME = 16
+_METHODS = "cat and svd take adapters of different ranks; the others need equal ones."
+_WHERE = "A folder that is new, or empty, or holds an earlier merge. Nothing: the usual place."
+
+
+# --- before -----------------------------------------------------------------------------------
+
+
+async def edit(app: App[Any], draft: Draft, key: str) -> Draft | None:
+    """Ask for another value of a line; None when it was left, or there is nothing to ask."""
+    if key == "method":
+        return await _method(app, draft)
+    if key == "dtype":
+        at = await app.push_screen_wait(
+            Choose("Number format", DTYPES, DTYPES.index(draft.plan.dtype))
+        )
+        return None if at is None else draft.with_value(key, DTYPES[at])
+    if key == "out":
+        return await _where(app, draft)
+    item = draft.knob_of(key)
+    if item is None:
+        app.notify("A single adapter goes in whole; + adds another.", markup=False)
+        return None
+    place = draft.place_of(key)
+    title = key if place is None else f"Weight of {one_line(name_of(draft.plan.members[place]))}"
+    wrong = partial(merge_form.wrong_with, item)
+    question = Question(item.name, in_words(draft.value(key)), wrong)
+    answers = await app.push_screen_wait(Ask(title.capitalize(), question, text=item.limits.help))
+    return None if answers is None else draft.with_value(key, merge_form.read(item, answers[0]))
+
+
+async def _method(app: App[Any], draft: Draft) -> Draft | None:
+    """Ask for the method, with a mark before each that these adapters do not fit."""
+    from lora_tui.tui.screens.choose_method import ChooseMethod
+
+    names = list(METHODS)
+    marked = await asyncio.to_thread(unfit, draft)
+    marks = [glyph("failed") if name in marked else " " for name in names]
+    choices = [
+        f"{mark} {left(name, _NAME)}{what(name)}" for mark, name in zip(marks, names, strict=True)
+    ]
+    text = _METHODS + (f" {glyph('failed')} does not fit these." if marked else "")
+    at = await app.push_screen_wait(
+        ChooseMethod("Method", choices, names.index(draft.plan.method), text=text)
+    )
+    return None if at is None else draft.with_value("method", names[at])
+
+
+def unfit(draft: Draft) -> set[str]:
+    """The methods that are refused for a reason of their own."""
+    found = {name: set(merge_check.refusals(replace(draft.plan, method=name))) for name in METHODS}
+    always = set.intersection(*found.values())
+    return {name for name, said in found.items() if said - always}
+
+
+async def _where(app: App[Any], draft: Draft) -> Draft | None:
+    question = Question("Folder", draft.out, _wrong_with_folder)
+    answers = await app.push_screen_wait(Ask("Where to", question, text=_WHERE))
+    return None if answers is None else draft.with_value("out", answers[0])
+
+
+def _wrong_with_folder(text: str) -> str | None:
+    """Why nothing can be written there; asked while it is typed, so that it stays to be mended."""
+    try:
+        if text:
+            refuse_taken(Path(text), REPORT)
+    except LoraTuiError as error:
+        return error.summary
+    except (OSError, RuntimeError, ValueError) as error:  # no such user, a NUL in it
+        return f"{error}."
+    return None
+
+
+async def add(app: App[Any], draft: Draft) -> Draft | None:
+    """Ask for one more adapter; None when it was left."""
+    text = "An id or name of a run, a folder with an adapter, or a Hub id that is on this machine."
+    wrong = partial(_wrong_with_name, draft.plan.members)
+    question = Question("Run, folder or Hub id", "", wrong)
+    answers = await app.push_screen_wait(Ask("Add to the merge", question, text=text))
+    if answers is None:
+        return None
+    return draft.with_member(await asyncio.to_thread(members.of_reference, answers[0]))
+
+
+def _wrong_with_name(who: Sequence[Member], text: str) -> str | None:
+    """Why it cannot be added; asked while it is typed, so that it stays to be mended."""
+    if not text:
+        return "Name a run, a folder or a Hub id."
+    try:
+        more = members.of_reference(text)
+    except LoraTuiError as error:
+        return error.summary
+    if more.id in {member.id for member in who}:
+        return f"{more.name} is in this merge already."
+    return None
+
+
+async def may_start(app: App[Any], outlook: Outlook) -> bool:
+    """Whether to begin, after saying what is replaced, and what is at work beside it."""
+    if outlook.earlier:
+        text = f"{outlook.draft.folder}\n\nThe merge of {outlook.earlier} that stands there stays "
+        text += "until the new one is whole, and is gone then."
+        question = Confirm("Replace the earlier merge?", text, yes="replace it", no="keep it")
+        if not await app.push_screen_wait(question):
+            return False
+    return await member_flows.beside_others(app, title="Merge now?", what="Merging", yes="merge")
+
+
+# --- at work, and after -----------------------------------------------------------------------
+
+
+async def stop(app: App[Any], run: Run, state: str) -> None:
+    """End a merge after asking; one that was asked already and hangs is killed."""
+    if not await asyncio.to_thread(runs.is_alive, run):
+        return
+    if state == "stopping":
+        text = "It was asked to stop already. Nothing unfinished is left in the way."
+        if await app.push_screen_wait(Confirm("Kill it?", text, yes="kill it", no="wait")):
+            await asyncio.to_thread(stopping.kill, run)
+        return
+    text = "What was written of it is removed; an earlier merge in its place stays."
+    if await app.push_screen_wait(Confirm("Stop merging?", text, yes="stop it", no="go on")):
+        await asyncio.to_thread(stopping.stop, run)
+
+
+async def export(app: App[Any], model: str) -> None:
+    """Open the export of what was merged."""
+    from lora_tui.tui import export_flows
+
+    await export_flows.open_export(app, await asyncio.to_thread(members.of_source, model))
+
+
+async def ask(app: App[Any], adapter: str, who: Sequence[Member]) -> None:
+    """Open a chat with the combined adapter, and with those that went into it."""
+    merged = await asyncio.to_thread(members.of_reference, adapter)
+    await compare_flows.ask(app, [replace(merged, name="merged"), *who])
+
+
+async def delete(app: App[Any], run: Run, model: str) -> bool:
+    """Delete a merge after asking; a model that it wrote elsewhere stays."""
+    text = f"{run.path}\n\nIts figures and its log are removed for good"
+    if model:
+        is_inside = model.startswith(f"{run.path}/")
+        text += ", and the merged model in it" if is_inside else f"; {model} stays"
+    question = Confirm("Delete this merge?", f"{text}.", yes="delete", no="keep it")
+    if not await app.push_screen_wait(question):
+        return False
+    await asyncio.to_thread(runs.delete, run)
+    return True
+
+
+def say_where(app: App[Any], path: str) -> None:
+    """Say where the result is, and copy its path where the terminal lets one."""
+    app.copy_to_clipboard(path)
+    app.notify(path, title="Merged model in (path copied)", timeout=10, markup=False)

@@ -1,0 +1,125 @@
+"""What follows from a draft of a merge: how each adapter was made, size, room, what is wrong.
+
+Reads files: call it in a thread.
+"""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lora_tui.core import locations, members, merge_check
+from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.events import figure, whole
+from lora_tui.core.members import Member
+from lora_tui.core.merging import REPORT
+from lora_tui.core.parameters import Base, read_base, read_config
+from lora_tui.core.plain import moment
+from lora_tui.core.text import size
+from lora_tui.jobs import merge
+from lora_tui.tui.merge_form import Draft
+
+_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """How an adapter was made; what its files do not say is None."""
+
+    rank: int | None = None
+    alpha: float | None = None
+    kind: str = "LoRA"
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What is known of a draft.
+
+    Attributes:
+        draft: What it is about.
+        facts: By member id.
+        own: The base's own number format.
+        bytes: Of the result; None where the base is not here.
+        free: Bytes that are free where it goes.
+        earlier: When what stands there already was made; empty if nothing stands there.
+        problems: Why it cannot be merged, in sentences.
+    """
+
+    draft: Draft
+    facts: Mapping[str, Facts] = field(default_factory=dict)
+    own: str = ""
+    bytes: int | None = None
+    free: int | None = None
+    earlier: str = ""
+    problems: tuple[str, ...] = ()
+
+
+def look_at(draft: Draft) -> Outlook:
+    """What follows from a draft now."""
+    first = draft.plan.members[0]
+    problems = list(merge_check.refusals(draft.plan))
+    try:
+        base: Base | None = read_base(first.base, first.revision)
+    except LoraTuiError:
+        base = None  # the refusals say so
+    folder = draft.folder
+    if draft.out and folder is not None:
+        problems += _taken(folder)
+    wanted, free = _bytes(base, draft.plan.dtype), _free(folder or locations.merges_folder())
+    if wanted is not None and free is not None and wanted > free:
+        problems.append(f"It takes {size(wanted)}, and {size(free)} are free where it goes.")
+    return Outlook(
+        draft,
+        {member.id: _facts(member) for member in draft.plan.members},
+        _own_format(base),
+        wanted,
+        free,
+        _earlier(folder),
+        tuple(dict.fromkeys(problems)),
+    )
+
+
+def _facts(member: Member) -> Facts:
+    if member.method != "lora":
+        return Facts(kind=member.method)
+    found: Mapping[str, Any] = members.settings_of(member).get("lora", {})
+    kind = "DoRA" if found.get("use_dora") else "LoRA"
+    kind = f"rs{kind}" if found.get("use_rslora") else kind
+    return Facts(whole(found.get("r")), figure(found.get("lora_alpha")), kind)
+
+
+def _own_format(base: Base | None) -> str:
+    if base is None:
+        return ""
+    config = read_config(base.path)
+    return str(config.get("dtype") or config.get("torch_dtype") or "")
+
+
+def _bytes(base: Base | None, dtype: str) -> int | None:
+    if base is None:
+        return None
+    return base.parameters * _BYTES[dtype] if dtype in _BYTES else base.bytes
+
+
+def _free(folder: Path) -> int | None:
+    try:
+        there = next(path for path in (folder, *folder.parents) if path.is_dir())
+        return shutil.disk_usage(there).free
+    except (OSError, StopIteration):
+        return None
+
+
+def _taken(folder: Path) -> list[str]:
+    try:
+        merge.refuse_taken(folder, REPORT)
+    except LoraTuiError as error:
+        return [f"{error.summary} {error.hint}"]
+    return []
+
+
+def _earlier(folder: Path | None) -> str:
+    try:
+        return moment((folder / REPORT).stat().st_mtime, "%d %b %H:%M") if folder else ""
+    except OSError:
+        return ""

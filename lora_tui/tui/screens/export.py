@@ -1,0 +1,300 @@
+"""A result written as GGUF: which types, what becomes of this model in them, and each proof."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import OptionList, Static
+
+from lora_tui.core.exporting import Exporting, ExportPlan, Folding
+from lora_tui.core.members import Member
+from lora_tui.core.runs import Run
+from lora_tui.jobs import export
+from lora_tui.tui import export_detail, export_flows
+from lora_tui.tui import export_words as words
+from lora_tui.tui.columns import cut, plain
+from lora_tui.tui.export_offer import USUAL, Choice, Offer, OfferWatch
+from lora_tui.tui.failures import Reporting
+from lora_tui.tui.job_watching import Frame, JobWatch
+from lora_tui.tui.one_at_a_time import asks
+from lora_tui.tui.screens.log import LogScreen
+from lora_tui.tui.screens.notice import Notice
+from lora_tui.tui.screens.page import PageScreen
+from lora_tui.tui.wanting import Latest
+from lora_tui.tui.widgets.key_bar import KeyBar
+from lora_tui.tui.widgets.painting import Painting
+from lora_tui.tui.widgets.title_bar import TitleBar
+from lora_tui.tui.widgets.type_list import Columns, TypeList, TypeRow
+
+_BACK = "Leave; what is being exported goes on, and e opens it again"
+_SAYS = {"kept": "files that were whole are kept", "again": "x goes on with it."}
+_PROBLEMS = 4  # lines of the screen for what is wrong
+
+
+class ExportScreen(Reporting, Screen[None]):
+    """Looks up what can be exported in one thread, follows an export in another."""
+
+    CSS_PATH = "export.tcss"
+    AUTO_FOCUS = "TypeList"
+    HELP = """Each type is a file that llama.cpp and Ollama run. Sizes with ~ are estimates, made
+        from this model's own shapes, which do not fit every type: what is really used stands
+        beside. Each file is proven: llama.cpp computes on it what torch computes on the model, and
+        the difference is held to the limit of its type. An export is a process of its own: leaving
+        does not stop it, and e on the same run opens it again."""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("x", "export(False)", "export", tooltip="Write and prove what is ticked"),
+        Binding("s", "stop", "stop", tooltip="End it; files that are whole are kept"),
+        Binding("r", "export(True)", "anew", tooltip="Also what was made and proven before"),
+        Binding("y", "copy", "copy", tooltip="A path, or what to type to use the files"),
+        Binding("q,escape", "back", "back", key_display="q", tooltip=_BACK),
+        Binding("a", "usual", "usual", tooltip="Tick the usual types, or none"),
+        Binding("o", "ask_folder", "folder", tooltip="Where the files go"),
+        Binding("w", "warnings", "warnings", tooltip="What has to be said of the export"),
+        Binding("l", "open_log", "log", key_display="g", tooltip="What the engine printed"),
+    ]
+
+    class Looked(Message):
+        """What can be exported, as it was looked up last."""
+
+        def __init__(self, offer: Offer) -> None:
+            super().__init__()
+            self.offer = offer
+
+    class Arrived(Message):
+        """A new frame of the thread that `cancelled` ends; only the latest of it is shown."""
+
+        def __init__(self, frame: Frame[Exporting], cancelled: threading.Event) -> None:
+            super().__init__()
+            self.frame, self.cancelled = frame, cancelled
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, ExportScreen.Arrived) and message.cancelled is self.cancelled
+
+    def __init__(self, member: Member) -> None:
+        """Export `member`."""
+        super().__init__()
+        self.member = member
+        self._called = cut(member.name if member.run else Path(member.name).name, 40)
+        self.choice = Choice()
+        self.offer = Offer(self.choice)
+        self.frame: Frame[Exporting] | None = None
+        self._wanted: Latest[Choice | None] = Latest(None)
+        self._cancelled = threading.Event()
+
+    def compose(self) -> ComposeResult:
+        yield TitleBar(self._called, "export")
+        yield Painting(id="head")
+        yield Static(id="notice")
+        yield TypeList()
+        yield Painting(id="detail")
+        yield Painting(id="uses")
+        yield Painting(id="foot")
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Begin to look."""
+        types = self.query_one(TypeList)
+        types.border_title = Content("GGUF files")
+        types.show((), empty="Looking at the model ...")
+        self.look_up()
+
+    def on_unmount(self) -> None:
+        """Let the threads go; the job goes on."""
+        self._wanted.set()
+        self._cancelled.set()
+
+    # --- the threads ---------------------------------------------------------------------------
+
+    @work(thread=True, exit_on_error=False, group="follow")
+    def look_up(self) -> None:
+        """Look at the model and the disk, and again when something else is chosen."""
+        hand_over = lambda offer: self.post_message(self.Looked(offer))  # noqa: E731
+        OfferWatch(self.member, self._wanted, hand_over).run()
+
+    def _follow(self, source: Run | Callable[[], Run]) -> None:
+        self._cancelled.set()
+        self._cancelled = cancelled = threading.Event()
+        hand_over = lambda frame: self.post_message(self.Arrived(frame, cancelled))  # noqa: E731
+        self.frame = Frame(Exporting())
+        self.follow_job(JobWatch(source, Folding(), cancelled, hand_over, **_SAYS))
+        self.lay_out()
+
+    @work(thread=True, exit_on_error=False, group="follow")
+    def follow_job(self, watch: JobWatch[Exporting]) -> None:
+        """Start the job or find it, and follow it until it is over or the screen closes."""
+        watch.run()
+
+    @on(Looked)
+    def take_offer(self, event: Looked) -> None:
+        """Show what was found; at first also what was chosen when it was exported last."""
+        is_first = not self.choice.folder
+        self.offer = event.offer
+        if is_first:
+            self.choice = event.offer.choice
+            self._go_to(self._ticked)
+            if event.offer.latest is not None and self.frame is None:
+                self._follow(event.offer.latest)
+        self._show()
+
+    @on(Arrived)
+    def take_frame(self, event: Arrived) -> None:
+        """Show a frame; once the job is over, what it left is looked up."""
+        if event.cancelled is self._cancelled:
+            was_live = words.is_live(self.frame)
+            self.frame = event.frame
+            if was_live and event.frame.is_over:
+                self._choose(looks=self.choice.looks + 1)
+            self._show()
+
+    def on_screen_resume(self) -> None:
+        """Show what arrived meanwhile."""
+        self.lay_out()
+
+    # --- showing -------------------------------------------------------------------------------
+
+    def _show(self) -> None:
+        if self.is_active or self.app.screen.is_modal:
+            self.lay_out()
+
+    def lay_out(self) -> None:
+        """Show everything as it is now."""
+        if not self.is_mounted:
+            return
+        offer, choice, frame = self.offer, self.choice, self.frame
+        lines = words.lines(offer, choice, frame)
+        if lines:
+            columns = Columns.of(lines)
+            self.query_one(TypeList).show([TypeRow(line, columns) for line in lines])
+        head = self.query_one("#head", Painting)
+        head.paint(words.head(offer, choice, head.size.width))
+        self._show_notice()
+        self._show_detail()
+        foot = self.query_one("#foot", Painting)
+        foot.paint((words.foot(offer, choice, frame, foot.size.width),))
+        self.refresh_bindings()
+
+    def _show_notice(self) -> None:
+        summary, hint = words.notice(self.offer, self.frame, _PROBLEMS)
+        notice = self.query_one("#notice", Static)
+        notice.set_class(bool(summary), "-shown")
+        notice.update(Content.assemble((plain(summary), "bold $text-error"), "\n", plain(hint)))
+
+    @on(OptionList.OptionHighlighted)
+    def _show_detail(self) -> None:
+        detail, uses = self.query_one("#detail", Painting), self.query_one("#uses", Painting)
+        width, height = detail.size
+        about = export_detail.short(self._chosen, self.offer, self.choice, self.frame, width)
+        detail.paint(tuple(about)[:height])
+        typed = export_detail.uses(self.frame, self.member)
+        uses.styles.height = len(typed)
+        uses.set_class(bool(typed), "-shown")
+        uses.paint(export_detail.use_lines(typed, self.size.width - 2))
+
+    def on_resize(self) -> None:
+        """Fit everything to the new room."""
+        self.call_after_refresh(self.lay_out)
+
+    # --- keys ----------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer only what can be done now."""
+        frame, is_live = self.frame, words.is_live(self.frame)
+        if action == "export" and parameters[0]:
+            return not is_live and bool(self.choice.quants & self.offer.made.keys())
+        if action in {"export", "tick", "usual", "ask_folder"}:
+            return not is_live and bool(self.offer.kinds)
+        if action == "stop":
+            return frame is not None and is_live and frame.run is not None
+        if action == "copy":
+            return bool(self._copyable)
+        if action == "warnings":
+            return frame is not None and bool(frame.now.warnings)
+        if action == "open_log":
+            return frame is not None and frame.run is not None
+        return True
+
+    @property
+    def _chosen(self) -> str:
+        return self.query_one(TypeList).chosen or ""
+
+    @property
+    def _ticked(self) -> tuple[str, ...]:
+        return tuple(kind.quant for kind in self.offer.kinds if kind.quant in self.choice.quants)
+
+    def _go_to(self, quants: Sequence[str]) -> None:
+        """Put the cursor on the first of these, wherever it will stand."""
+        self.query_one(TypeList).expect(next(iter(quants), ""))
+
+    def _choose(self, **changes: Any) -> None:
+        self.choice = replace(self.choice, **changes)
+        self._wanted.want(self.choice)
+        self.lay_out()
+
+    def action_tick(self) -> None:
+        """Tick the type at the cursor, or take its tick away, and go on to the next."""
+        kind = next((one for one in self.offer.kinds if one.quant == self._chosen), None)
+        if kind is None or kind.refused:
+            self.app.bell()
+            return
+        self._choose(quants=self.choice.quants ^ {kind.quant})
+        self.query_one(TypeList).go_on()
+
+    def action_usual(self) -> None:
+        """Tick the usual types; with some ticked, none."""
+        usual = {kind.quant for kind in self.offer.kinds if kind.quant in USUAL}
+        self._choose(quants=frozenset() if self.choice.quants else frozenset(usual))
+
+    @on(OptionList.OptionSelected)
+    def open_type(self) -> None:
+        """All that is known of the type at the cursor."""
+        if quant := self._chosen:
+            about = partial(export_detail.page, quant, self.offer, self.choice, self.frame)
+            self.app.push_screen(PageScreen(about, self._called, quant))
+
+    @asks
+    async def action_export(self, again: bool) -> None:
+        quants, folder = self._ticked, self.choice.folder
+        plan = ExportPlan(member=self.member, quants=quants, folder=folder, again=again)
+        if await export_flows.may_start(self.app, plan):
+            self._go_to(quants)
+            self._follow(partial(export.start, plan))
+
+    @asks
+    async def action_stop(self) -> None:
+        frame = cast("Frame[Exporting]", self.frame)
+        await export_flows.stop(self.app, cast("Run", frame.run), frame.state)
+
+    @asks
+    async def action_ask_folder(self) -> None:
+        folder = await export_flows.ask_folder(self.app, self.choice.folder)
+        if folder is not None:
+            self._choose(folder=folder)
+
+    @asks
+    async def action_copy(self) -> None:
+        await export_flows.copy(self.app, self._copyable)
+
+    @property
+    def _copyable(self) -> list[tuple[str, str]]:
+        made = words.made_of(self._chosen, self.offer, self.choice, self.frame)
+        return export_detail.copyable(made, self.frame, self.member)
+
+    def action_warnings(self) -> None:
+        frame = cast("Frame[Exporting]", self.frame)
+        self.app.push_screen(Notice("Warnings", "\n\n".join(frame.now.warnings)))
+
+    def action_open_log(self) -> None:
+        frame = cast("Frame[Exporting]", self.frame)
+        self.app.push_screen(LogScreen(cast("Run", frame.run)))
+
+    def action_back(self) -> None:
+        self.dismiss()

@@ -1,0 +1,182 @@
+"""The form of a merge: a line an adapter, a line a setting, and below them what follows."""
+
+from collections.abc import Awaitable, Sequence
+from typing import ClassVar, cast
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import OptionList
+from textual.worker import get_current_worker
+
+from lora_tui.core.members import Member
+from lora_tui.tui import merge_asking, merge_words
+from lora_tui.tui.columns import cut
+from lora_tui.tui.failures import Reporting
+from lora_tui.tui.merge_form import Draft
+from lora_tui.tui.merge_outlook import Outlook, look_at
+from lora_tui.tui.merge_words import GAP
+from lora_tui.tui.one_at_a_time import asks
+from lora_tui.tui.widgets.painting import Painting
+from lora_tui.tui.widgets.paper import Paper
+from lora_tui.tui.widgets.row_list import Row, RowList
+
+
+class MergeList(RowList):
+    """Adapters, a gap, settings; left and right turn the value of a line, enter asks for it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "select", "edit", tooltip="Type or choose what stands in this line"),
+        Binding(
+            "right,space",
+            "turn(1)",
+            "change",
+            key_display="arrows",
+            tooltip="A weight by 0.1, a choice by one: left, right",
+        ),
+        Binding("left", "turn(-1)", "change back", show=False),
+    ]
+
+    class Turned(Message):
+        """Another value of the line at the cursor is wanted."""
+
+        def __init__(self, by: int) -> None:
+            super().__init__()
+            self.by = by
+
+    def show(self, rows: Sequence[Row], *, empty: str = "") -> None:
+        """Show these lines; no cursor comes to stand on the gap."""
+        super().show(rows, empty=empty)
+        for at, row in enumerate(rows):
+            if row.key == GAP and not self.get_option_at_index(at).disabled:
+                self.disable_option_at_index(at)
+
+    def on_resize(self) -> None:
+        """Keep the cursor in sight."""
+        self.scroll_to_highlight()
+
+    def action_turn(self, by: int) -> None:
+        self.post_message(self.Turned(by))
+
+
+class MergeForm(Reporting, Vertical):
+    """Edits a draft, and says what follows from it; the screen starts what it comes to."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("t", "screen.start", "merge", tooltip="Write the adapters into their base"),
+        Binding("plus", "add", "add", key_display="+", tooltip="Another adapter too"),
+        Binding("x,delete", "remove", "remove", tooltip="Leave out the adapter at the cursor"),
+        Binding("q,escape", "screen.back", "back", key_display="q"),
+        Binding("m", "edit('method')", "method", tooltip="How several become one"),
+        Binding("w", "weight", "weight", tooltip="How much of the adapter at the cursor"),
+        Binding("d", "edit('dtype')", "format", tooltip="In which number format it is written"),
+        Binding("o", "edit('out')", "folder", tooltip="In which folder it is written"),
+    ]
+
+    class Changed(Message):
+        """There is another draft, or something new is known of it."""
+
+    class Looked(Message):
+        """What follows from a draft."""
+
+        def __init__(self, outlook: Outlook) -> None:
+            super().__init__()
+            self.outlook = outlook
+
+    def __init__(self, members: Sequence[Member], *, id: str) -> None:
+        """All of `members`, alike."""
+        super().__init__(id=id)
+        self.draft = Draft.of(members)
+        self.outlook: Outlook | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Painting(id="head")
+        yield MergeList()
+        yield Paper(id="follows")
+
+    # --- showing -------------------------------------------------------------------------------
+
+    def take(self, draft: Draft) -> None:
+        """Go on with another draft."""
+        self.draft, self.outlook = draft, None
+        self.lay_out()
+        self.look()
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="look")
+    def look(self) -> None:
+        """Say what follows from the draft; the headers of big files take a moment to read."""
+        found = look_at(self.draft)
+        if not get_current_worker().is_cancelled:  # else a newer draft is looked at
+            self.post_message(self.Looked(found))
+
+    @on(Looked)
+    def take_outlook(self, event: Looked) -> None:
+        """Show it, if it is about the draft as it is now."""
+        if event.outlook.draft == self.draft:
+            self.outlook = event.outlook
+            self.lay_out()
+
+    @on(Paper.Room)
+    def lay_out(self) -> None:
+        """Draw what stands now."""
+        paper, base = self.query_one("#follows", Paper), self.draft.plan.members[0].base
+        width = paper.size.width - 1
+        self.border_title = Content(cut(f"Merge into {base}", self.size.width - 6))
+        self.query_one("#head", Painting).paint((merge_words.head(self.draft, width - 1),))
+        self.query_one(MergeList).show(merge_words.lines(self.draft, self.outlook))
+        paper.show(merge_words.follows(self.outlook, width))
+        self.post_message(self.Changed())
+
+    # --- keys ----------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer only what can be done now."""
+        if action in {"remove", "weight"}:
+            return self.draft.has_weights and self._place is not None
+        return self.draft.has_weights or parameters != ("method",)
+
+    @property
+    def _key(self) -> str:
+        """The line at the cursor."""
+        return self.query_one(MergeList).chosen or self.draft.keys[0]
+
+    @property
+    def _place(self) -> int | None:
+        """The adapter at the cursor."""
+        return self.draft.place_of(self._key)
+
+    @on(OptionList.OptionHighlighted)
+    def show_keys(self) -> None:
+        """Other keys do something on another line."""
+        self.refresh_bindings()
+
+    @on(MergeList.Turned)
+    def turn(self, event: MergeList.Turned) -> None:
+        """Take the next value of the line at the cursor."""
+        self.take(self.draft.turned(self._key, event.by))
+
+    @on(OptionList.OptionSelected)
+    def edit_line(self) -> None:
+        """Ask for another value of the line at the cursor."""
+        self.action_edit(self._key)
+
+    def action_weight(self) -> None:
+        self.action_edit(self._key)
+
+    @asks
+    async def action_edit(self, key: str) -> None:
+        await self._change(merge_asking.edit(self.app, self.draft, key))
+
+    @asks
+    async def action_add(self) -> None:
+        await self._change(merge_asking.add(self.app, self.draft))
+
+    async def _change(self, asked: Awaitable[Draft | None]) -> None:
+        if (changed := await asked) is not None:
+            self.take(changed)
+
+    def action_remove(self) -> None:
+        self.take(self.draft.without(cast("int", self._place)))

@@ -1,0 +1,33 @@
+"""Starting an export: what is refused before anything is made, and where files go."""
+
+import pytest
+
+from lora_tui.core import locations, members, preset_files, runs
+from lora_tui.core.errors import BadInput
+from lora_tui.core.exporting import ExportPlan
+from lora_tui.jobs import export
+from tests.adapters import DEMO_MODEL, write_adapter
+
+
+def test_a_plan_that_cannot_be_done_starts_nothing(tmp_path):
+    adapter = members.of_source(str(write_adapter(tmp_path / "a", use_rslora=True)))
+    plan = ExportPlan(member=adapter, quants=("q9", "lora"), folder=str(tmp_path / "to"))
+    with pytest.raises(BadInput) as raised:
+        export.start(plan)
+    assert "q9" in raised.value.summary and "merge it first" in raised.value.summary
+    assert not runs.list_runs(locations.reports_folder()) and not (tmp_path / "to").exists()
+
+
+def test_files_go_into_the_run_or_the_merge_or_a_folder_of_their_own(tmp_path):
+    run = runs.create(preset_files.find("demo"), name="one")
+    run.adapter.mkdir()
+    assert export.folder_of(members.of_run(run)) == run.exports
+    merge = runs.create(preset_files.find("demo"), name="two", kind="merge")
+    merge.merged.mkdir()
+    (merge.merged / "config.json").write_text("{}")
+    assert export.folder_of(members.of_source(merge.id)) == merge.exports
+    run.merged.mkdir()
+    (run.merged / "config.json").write_text("{}")
+    assert export.folder_of(members.of_source(str(run.merged))) == run.exports
+    elsewhere = members.of_source(str(DEMO_MODEL))
+    assert export.folder_of(elsewhere) == locations.exports_folder() / "demo-model"

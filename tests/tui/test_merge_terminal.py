@@ -1,0 +1,37 @@
+"""Merging in a real terminal, by keys that come all at once, with a real engine."""
+
+import json
+
+import pytest
+
+from lora_tui.core import locations, runs
+from lora_tui.core.merging import REPORT
+from tools.terminal import APP, Terminal, wait_until
+
+from .merges import two
+
+pytestmark = pytest.mark.xdist_group("survival")
+
+
+def test_marked_runs_are_merged_and_go_on_when_left_and_come_back() -> None:
+    two(4, 8)
+    with Terminal(APP) as terminal:
+        terminal.wait_for(lambda text: "r8-pirate" in text and "demo" in text)
+        terminal.pump(0.5)
+        terminal.press("\t  m")
+        terminal.wait_for("linear needs equal ranks", 60)
+        terminal.press("mj\r\x1b[Ct")  # cat, and more of the first
+        terminal.wait_for("leaving lets it go on", 60)
+        terminal.press("q")
+        terminal.wait_for("2 marked")
+        (run,) = runs.list_runs(locations.merges_folder())
+    # The terminal is gone, the engine is not.
+    wait_until(lambda: not runs.is_alive(run), 180, "the merge did not end")
+    document = json.loads((run.merged / REPORT).read_text())
+    assert document["method"] == "cat" and document["weights"] == [0.6, 0.5]
+    with Terminal(APP) as terminal:
+        terminal.wait_for(lambda text: "r8-pirate" in text and "demo" in text)
+        terminal.press("\t  m")
+        terminal.wait_for(lambda text: "✓ finished" in text and "✓ PASS" in text, 60)
+        terminal.press("r")
+        terminal.wait_for(lambda text: "0.600" in text and "t merges them" in text)
