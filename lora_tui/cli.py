@@ -25,9 +25,10 @@ from lora_tui.console import (
     say,
     say_item,
 )
-from lora_tui.core import plain, preset_files, presets, runs, summary, text
+from lora_tui.core import makings, plain, preset_files, presets, runs, summary, text
 from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.items import document, is_ok
+from lora_tui.core.members import find_job
 from lora_tui.core.metrics import History
 from lora_tui.core.runs import Run
 from lora_tui.core.settings import in_words
@@ -226,10 +227,11 @@ def resume(run: str, detach: bool, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask; nor does it without a terminal.")
 @as_json
 def delete(run: str, yes: bool, as_json: bool) -> None:
-    """Delete a run and everything made in it."""
-    found = runs.find(run)
+    """Delete a run and everything made in it, or a merge of several."""
+    found = find_job(run) or runs.find(run)
+    makings.refuse_at_work(found)
     if sys.stdin.isatty() and not (yes or as_json):
-        click.confirm(f"Remove {found.id} with its adapter and checkpoints for good?", abort=True)
+        click.confirm(f"Remove {found.id} and all that was made in it for good?", abort=True)
     runs.delete(found)
     print_json({"id": found.id, "deleted": True}) if as_json else say(f"{found.id} deleted")
 

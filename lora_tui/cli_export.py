@@ -1,19 +1,18 @@
 """The verb that writes GGUF files, and proves each."""
 
+import shlex
 import sys
 from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
 
 import click
 
 from lora_tui.cli_merge import proof_lines
-from lora_tui.cli_reports import followed, unfinished
+from lora_tui.cli_reports import made
 from lora_tui.console import DONE, FAILED, as_json, print_json, run_ids, say
 from lora_tui.core import text
 from lora_tui.core.exporting import LORA, Exporting, ExportPlan, Folding
-from lora_tui.core.members import of_source
-from lora_tui.core.proofs import FAIL
+from lora_tui.core.members import BASE, of_source
 from lora_tui.core.text import one_line
 from lora_tui.jobs import export as exporting
 
@@ -38,34 +37,26 @@ def export(
 ) -> None:
     """Write RUN's result as GGUF files, and prove each with llama.cpp itself.
 
-    RUN can also be a merge, or the folder or the Hub id of an adapter or a model. Exit status 1
-    when a file could not be made, or its proof failed.
+    RUN can also be a merge, or the folder or the Hub id of an adapter or a model. Ctrl+C stops it:
+    whole files are kept, and the same command goes on. Exit status 1 when a file could not be made,
+    or is not proven.
     """
     member = of_source(run)
+    say(f"{one_line(member.name)}: {_KINDS[member.method]} of {one_line(member.base)}", err=True)
     folder = (out.expanduser() if out else exporting.folder_of(member)).absolute()
     plan = ExportPlan(
         member=member, quants=_types(quants, lora), folder=str(folder), rows=rows, again=again
     )
-    job = exporting.start(plan)
-    folding, said = Folding(), ""
-    with closing(followed(job, outlives=True)) as batches:
-        for batch in batches:
-            folding.fold(batch)
-            if folding.now.doing not in {"", said}:
-                said = folding.now.doing
-                say(one_line(said), err=True)
-    if folding.now.ended != "finished":
-        raise unfinished(job)
-    found = folding.now
+    found = made(exporting.start(plan), Folding())
     if as_json:
         print_json(found.document())
     else:
         for line in _lines(found):
             say(line)
-    broken = [
-        one for one in found.files if one.refused or (one.proof and one.proof.verdict == FAIL)
-    ]
-    sys.exit(FAILED if broken else DONE)
+    sys.exit(DONE if all(one.proof and one.proof.passed for one in found.files) else FAILED)
+
+
+_KINDS = {"lora": "the adapter", "full": "the model that was trained", BASE: "the model itself,"}
 
 
 def _types(quants: str, lora: bool) -> tuple[str, ...]:
@@ -88,7 +79,7 @@ def _lines(found: Exporting) -> Iterable[str]:
     for warning in found.warnings:
         yield f"! {warning}"
     if found.modelfile:
-        yield f"Ollama:    ollama create NAME -f {found.modelfile}"
+        yield f"Ollama:    ollama create NAME -f {shlex.quote(found.modelfile)}"
     if found.command:
         yield f"llama.cpp: {found.command}"
 

@@ -2,17 +2,17 @@
 
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
-from lora_tui.cli_reports import followed, unfinished
+from lora_tui.cli_reports import made
 from lora_tui.console import DONE, FAILED, as_json, print_json, run_ids, say
-from lora_tui.core import proof_words, text
+from lora_tui.core import locations, proof_words, runs, text
 from lora_tui.core.errors import BadInput
 from lora_tui.core.members import of_reference
-from lora_tui.core.merging import DTYPES, METHODS, Folding, MergePlan, Merging
+from lora_tui.core.merging import DTYPES, METHODS, Folding, MergePlan, Merging, read
 from lora_tui.core.proofs import Proof
 from lora_tui.core.text import one_line
 from lora_tui.jobs import merge as merging
@@ -30,39 +30,72 @@ from lora_tui.jobs import merge as merging
 @click.option("--dtype", default="auto", metavar="|".join(DTYPES), help="auto: the base's own.")
 @click.option("--rows", default=64, type=click.IntRange(1), help="Most rows to measure on.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where it is written.")
+@click.option("--list", "listed", is_flag=True, help="List what was merged of several.")
 @as_json
 def merge(
-    names: Sequence[str], weights: str | None, out: Path | None, as_json: bool, **settings: object
+    names: Sequence[str],
+    weights: str | None,
+    out: Path | None,
+    *,
+    listed: bool,
+    as_json: bool,
+    **settings: object,
 ) -> None:
     """Write the adapter of RUN into its base, or several adapters with weights, and prove it.
 
-    RUN can also be the folder or the Hub id of an adapter made elsewhere. Exit status 1 when what
-    was written is not proven to be the same model.
+    RUN can also be the folder or the Hub id of an adapter made elsewhere. Ctrl+C stops it,
+    and leaves nothing. Exit status 1 when what was written is not proven to be the same model.
     """
+    if listed:
+        _list(as_json=as_json)
+        return
     if not names:
         raise BadInput("There is nothing to merge.", "Name a run: `lora-tui runs` lists them.")
+    _only_for_several(names)
     plan = MergePlan(
         members=tuple(of_reference(name) for name in names),
         weights=_weights(weights, len(names)),
         **settings,  # type: ignore[arg-type]
     )
     run = merging.start(plan, out)
-    folding = Folding()
-    with closing(followed(run, outlives=True)) as batches:
-        for batch in batches:
-            was = folding.now.doing
-            now = folding.fold(batch)
-            if now.doing not in {"", was}:
-                say(one_line(now.doing), err=True)
-    if folding.now.ended != "finished":
-        raise unfinished(run)
-    found = folding.now
+    if place := merging.replaced(run):
+        say(f"what was merged before into {place} is replaced when this is done", err=True)
+    found = made(run, Folding())
     if as_json:
         print_json(found.document())
     else:
         for line in _lines(found):
             say(line)
     sys.exit(DONE if found.proof and found.proof.passed else FAILED)
+
+
+def _only_for_several(names: Sequence[str]) -> None:
+    """Make sure that no setting is passed over.
+
+    Raises:
+        BadInput: one adapter is named, and a setting that says how several become one.
+    """
+    context = click.get_current_context()
+    typed = [
+        f"--{name}"
+        for name in ("method", "density", "rank", "seed")
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if typed and len(names) == 1:
+        raise BadInput(f"{', '.join(typed)}: for several adapters.", "Leave out, or name more.")
+
+
+def _list(*, as_json: bool) -> None:
+    """Every merge that has a folder of its own, newest first."""
+    found = [(run, read(run)) for run in runs.list_runs(locations.merges_folder())]
+    if as_json:
+        print_json([{"id": run.id, **merge.document()} for run, merge in found])
+        return
+    for run, merge in found:
+        parts = zip(merge.weights, merge.members, strict=False)
+        of = " + ".join(f"{text.number(weight)} {one_line(one.name)}" for weight, one in parts)
+        verdict = merge.proof.verdict.upper() if merge.proof else merge.ended or "unfinished"
+        say(f"{run.id}  {verdict}  {merge.method} {of}")
 
 
 def _weights(typed: str | None, number: int) -> tuple[float, ...]:

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Generator, Mapping
 from contextlib import closing, suppress
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import click
 
@@ -20,13 +20,16 @@ from lora_tui.console import (
     say,
     say_item,
 )
-from lora_tui.core import checks, data_advice, runs, summary
+from lora_tui.core import checks, data_advice, runs, summary, text
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.events import Event
+from lora_tui.core.folding import Folding
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
 from lora_tui.jobs import launch, stop
 from lora_tui.jobs.follow import follow
+
+_CLEARING_UP = 20.0  # seconds
 
 
 @click.command()
@@ -104,6 +107,9 @@ def followed(run: Run, *, outlives: bool = False) -> Generator[list[Event]]:
         yield from follow(run, threading.Event(), every=0.05)
     finally:
         with suppress(LoraTuiError):  # it may have ended by now
+            if outlives and not hung_up.is_set():
+                stop.stop(run)  # it clears up what is half-written
+                stop.wait_until_dead(run, _CLEARING_UP)
             if runs.is_alive(run) and not (outlives and hung_up.is_set()):
                 stop.kill(run)
 
@@ -121,13 +127,49 @@ def _report(run: Run) -> dict[str, Any]:
     return found
 
 
+class _Job(Protocol):
+    """A moment of a job: what it does now, and how it ended."""
+
+    @property
+    def doing(self) -> str: ...  # the class says it
+    @property
+    def ended(self) -> str: ...
+
+
+Moment = TypeVar("Moment", bound=_Job)
+
+
+def made(run: Run, folding: Folding[Moment]) -> Moment:
+    """What a job that outlives the terminal made; what it does is told on stderr as it goes.
+
+    Raises:
+        LoraTuiError: it did not come to its end.
+    """
+    said = ""
+    try:
+        with closing(followed(run, outlives=True)) as batches:
+            for batch in batches:
+                now = folding.fold(batch)
+                if now.doing not in {"", said}:
+                    said = now.doing
+                    say(text.one_line(said), err=True)
+    except KeyboardInterrupt:
+        raise LoraTuiError(
+            "It was stopped; what is whole is kept.", "The same command goes on from there."
+        ) from None
+    if folding.now.ended != "finished":
+        raise unfinished(run)
+    return folding.now
+
+
 def unfinished(run: Run) -> LoraTuiError:
     """Why a job has no result."""
-    failure = summary.headline(run).failure or {}
-    return LoraTuiError(
-        failure.get("summary") or "The engine was ended before it was done.",
-        failure.get("hint") or f"What it printed is in {run.log}.",
-    )
+    line = summary.headline(run)
+    failure = line.failure or {}
+    said = failure.get("summary") or "The engine was ended before it was done."
+    if line.state == "crashed":
+        return LoraTuiError(said, f"The same command starts it again; its last lines: {run.log}.")
+    return LoraTuiError(said, failure.get("hint") or f"What it printed is in {run.log}.")
 
 
 VERBS = (data, check)

@@ -1,11 +1,19 @@
 """`merge` and `export` as scripts use them: what is bad input, and what is said of it."""
 
+import json
 import subprocess
 import sys
 
 import pytest
 
+from lora_tui.core import events, runs
+from lora_tui.core.members import Member
+from lora_tui.core.merging import MergePlan
+from lora_tui.core.presets import Preset
+from lora_tui.core.proofs import PASS, Proof
 from tests.adapters import write_adapter
+
+ONE = Member("one", "one", "lora", "/1", "demo")
 
 
 def cli(*arguments):
@@ -24,7 +32,7 @@ def cli(*arguments):
         (("merge",), "There is nothing to merge."),
         (("merge", "nobody"), 'There is no run "nobody".'),
         (("merge", "ADAPTER", "--weights", "a,b"), '--weights "a,b" are no numbers'),
-        (("merge", "ADAPTER", "--weights", "1,2"), "weights"),
+        (("merge", "ADAPTER", "--weights", "1,2"), "Weights: 2 for 1"),
         (("merge", "ADAPTER", "ADAPTER"), "2 times"),
         (("merge", "ADAPTER", "--dtype", "int8"), "int8"),
         (("merge", "ADAPTER", "OTHER", "--method", "tie"), "ties"),
@@ -47,3 +55,16 @@ def test_bad_input_is_named_and_has_status_2(arguments, words, tmp_path):
     said = cli(*(places[one]() if one in places else one for one in arguments))
     assert said.returncode == 2, said.stderr
     assert words in said.stderr and "Traceback" not in said.stderr
+
+
+def test_merges_of_several_are_listed_and_deleted():
+    options = MergePlan(members=(ONE, ONE), weights=(0.5, 0.5)).document()
+    run = runs.create(Preset(), name="both", kind="merge", options=options)
+    parts = {"members": options["members"], "weights": [0.7, 0.3]}
+    events.append(run.events, "merging", method="ties", path=str(run.merged), **parts)
+    events.append(run.events, "proof", **Proof(PASS).document())
+    assert cli("merge", "--list").stdout == f"{run.id}  PASS  ties 0.700 one + 0.300 one\n"
+    (listed,) = json.loads(cli("merge", "--list", "--json").stdout)
+    assert (listed["id"], listed["method"]) == (run.id, "ties")
+    assert cli("delete", run.id, "--yes").returncode == 0
+    assert cli("merge", "--list").stdout == "" and not run.path.exists()

@@ -24,6 +24,8 @@ SHOTS: dict[str, Sequence[str]] = {
     "sample": ("tab", "enter", "x"),
     "preset": ("enter", "tab", "down"),
     "compare": ("o", "enter"),
+    "merge": ("tab", "m"),
+    "export": ("tab", "e"),
 }
 
 

@@ -21,3 +21,7 @@ class BadInput(LoraTuiError):
     """What the user asked for does not exist or does not fit; nothing was done."""
 
     status = 2
+
+
+class Ambiguous(BadInput):
+    """Several are meant by one name, and none may be taken for the other."""

@@ -85,6 +85,12 @@ def made(path: Path, fingerprint: Mapping[str, Any] | None = None) -> ExportFile
         return None
 
 
+def fingerprint_of(path: Path) -> dict[str, Any]:
+    """What a file that stands was made from; empty where that is not known."""
+    stored = _read(proof_of(path)).get("fingerprint")
+    return stored if isinstance(stored, dict) else {}
+
+
 def is_ours(path: Path) -> bool:
     """Whether what stands under a name may be replaced: an export made it, or nothing is there."""
     return not path.exists() or (path.is_file() and "fingerprint" in _read(proof_of(path)))
@@ -124,8 +130,27 @@ def fingerprint(adapter: Path | None, model: Path, tools: Mapping[str, str]) -> 
         model: The folder of the model: its weights are known by size and time.
         tools: Who makes it, with versions.
     """
-    found: dict[str, Any] = {"model": _digest(model, whole=False), "tools": dict(tools)}
+    return {**origin(adapter, model), "tools": dict(tools)}
+
+
+def origin(adapter: Path | None, model: Path | None) -> dict[str, str]:
+    """The part of a fingerprint that stays the same whoever makes the file.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    found = {"model": _digest(model, whole=False)} if model else {}
     return {**found, "adapter": _digest(adapter, whole=True)} if adapter else found
+
+
+def changed(path: Path, present: Mapping[str, str]) -> str:
+    """Which part of what a file was made from is another one now: `adapter`, `model`, or none.
+
+    A part that is unknown, then or now, counts as the same.
+    """
+    known = fingerprint_of(path)
+    both = (name for name in ("adapter", "model") if name in known and name in present)
+    return next((name for name in both if known[name] != present[name]), "")
 
 
 def _digest(folder: Path, *, whole: bool) -> str:

@@ -95,7 +95,7 @@ _WORDS = {
     "kl": "Its mean KL from torch is",
     "top1_decided": "The share of equal likeliest tokens, where torch is decided, is",
     "perplexity_ratio": "Its perplexity over torch's is",
-    "adapter_error": "What is in it of the adapter's change is off by",
+    "adapter_error": "The share of the adapter's change that is in it is off by",
 }
 
 
@@ -109,9 +109,9 @@ def limits(quant: str, figures: Mapping[str, Any]) -> dict[str, float]:
     Raises:
         KeyError: it is no type.
     """
+    found = {"kl": _KL[quant]}
     bits = next(bits for bits in _BY_BITS if bits in quant)
-    decided, perplexity, error = _BY_BITS[bits]
-    found = {"kl": _KL[quant], "perplexity_ratio": perplexity}
+    decided, found["perplexity_ratio"], error = _BY_BITS[bits]
     if figures.get("decided", 0) >= LEAST_DECIDED:
         found["top1_decided"] = decided
     if "adapter_error" in figures:

@@ -44,6 +44,13 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def size_of(path: Path) -> int:
+    """Bytes in a folder, or of a file; 0 where nothing is."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
 _LONGEST_NAME = 48
 
 

@@ -3,13 +3,12 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from lora_tui.core import locations, runs
-from lora_tui.core.errors import BadInput, LoraTuiError
+from lora_tui.core.errors import Ambiguous, BadInput, LoraTuiError
 from lora_tui.core.parameters import model_folder
 from lora_tui.core.preset_files import load
 from lora_tui.core.presets import Preset, is_demo
@@ -73,28 +72,27 @@ def of_run(run: Run) -> Member:
 def of_reference(text: str) -> Member:
     """What a command line names: a run, a folder with an adapter, or the Hub id of one.
 
+    A name is a run's before it is a folder's: `./name` is the folder.
+
     Raises:
         LoraTuiError: there is nothing of that name, or it is none.
     """
+    if run := find_job(text):
+        return _of_folder(str(run.path), run.path)
     folder = locations.local_path(text)
     if folder is not None and folder.is_dir():
         return _of_folder(str(folder), folder)
-    if text.startswith(("/", "./", "../", "~")):
+    if text.startswith(_PATHS):
         raise BadInput(f"There is no folder {text}.", "Name the folder of an adapter.")
-    try:
-        return of_run(runs.find(text))
-    except BadInput as error:
-        if merge := _merge(text):
-            return _of_folder(str(merge.path), merge.path)
-        if "/" not in text or not locations.is_hub_id(text):
-            raise
-        cached = model_folder(text)
-        if cached is None:
-            raise LoraTuiError(
-                f"{text} is no run, and no adapter of that name is on this machine.",
-                f"Fetch it first: hf download {text}",
-            ) from error
-        return _of_folder(text, cached)
+    if "/" not in text or not locations.is_hub_id(text):
+        raise BadInput(f'There is no run "{text}".', "`lora-tui runs` lists them.")
+    cached = model_folder(text)
+    if cached is None:
+        raise LoraTuiError(
+            f"{text} is no run, and no adapter of that name is on this machine.",
+            f"Fetch it first: hf download {text}",
+        )
+    return _of_folder(text, cached)
 
 
 def of_source(text: str) -> Member:
@@ -103,25 +101,48 @@ def of_source(text: str) -> Member:
     Raises:
         LoraTuiError: there is nothing of that name, or it is none.
     """
-    folder = locations.local_path(text)
-    if folder is None and (merge := _merge(text)):
-        folder = merge.path
-    if folder is None and locations.is_hub_id(text):
+    job = find_job(text)
+    folder = job.path if job else locations.local_path(text)
+    if job is None and folder is None and locations.is_hub_id(text):
         folder = model_folder(text)
-    if folder is not None and (folder / "merged" / "config.json").is_file():
+    if folder is not None and runs.read_info(Run(folder)).get("kind") == "merge":
         folder = folder / "merged"
     if folder is None or not (folder / "config.json").is_file():
-        return of_reference(text)
-    name = folder.parent.name if folder.name == "merged" else folder.name
-    return Member(id=str(folder), name=name, method=BASE, path=str(folder), base=str(folder))
+        return of_reference(text)  # which says what is missing
+    return Member(
+        id=str(folder), name=_model_name(folder), method=BASE, path=str(folder), base=str(folder)
+    )
 
 
-def _merge(text: str) -> Run | None:
-    with suppress(BadInput):
-        runs.find(text)
-        return None  # runs go first
-    with suppress(BadInput):
-        return runs.find(text, locations.merges_folder())
+def _model_name(folder: Path) -> str:
+    """What a whole model is called: by the run or the merge that it lies in, else by its folder."""
+    if folder.name != "merged":
+        return folder.name
+    info = runs.read_info(Run(folder.parent))
+    options = info.get("options")
+    method = options.get("method") if isinstance(options, Mapping) else None
+    how = str(method or "merged") if info.get("kind") == "merge" else "merged"
+    return f"{info.get('name') or folder.parent.name}-{how}"
+
+
+_PATHS = ("/", "./", "../", "~")
+
+
+def find_job(text: str) -> Run | None:
+    """The run, or else the merge of several adapters, that a text names; None for a path's.
+
+    Raises:
+        BadInput: several are meant.
+    """
+    if text.startswith(_PATHS):
+        return None
+    for folder in (None, locations.merges_folder()):
+        try:
+            return runs.find(text, folder)
+        except Ambiguous:
+            raise
+        except BadInput:
+            continue
     return None
 
 

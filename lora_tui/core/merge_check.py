@@ -107,7 +107,7 @@ def _about_members(members: list[Member]) -> Iterator[str]:
 def _about_settings(plan: MergePlan) -> Iterator[str]:
     number = len(plan.members)
     if number and len(plan.weights) != number:
-        yield f"There are {len(plan.weights)} weights for {number} adapters: give one for each."
+        yield f"Weights: {len(plan.weights)} for {number} adapters: give one for each."
     if not all(map(math.isfinite, plan.weights)):
         yield "A weight is no finite number: give numbers such as 0.7,0.3."
     elif plan.weights and not any(plan.weights):
@@ -227,6 +227,6 @@ def _about_ranks(plan: MergePlan, adapters: list[_Adapter]) -> Iterator[str]:
             if unlike[0] in own
         )
         yield (
-            f"{plan.method} needs equal ranks, and in {len(unlike)} layers they are not "
+            f"{plan.method} needs equal ranks, and in {len(unlike)} modules they are not "
             f"({unlike[0]}: {shown}): choose cat, which is exact, or svd."
         )

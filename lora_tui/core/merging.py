@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from lora_tui.core import events
+from lora_tui.core import events, export_files
 from lora_tui.core.events import Event, figure
 from lora_tui.core.folding import Folding as Folds
 from lora_tui.core.members import Member
+from lora_tui.core.parameters import model_folder
 from lora_tui.core.proofs import Proof
 from lora_tui.core.runs import Run
 
@@ -82,7 +84,8 @@ class MergePlan:
 class Merging:
     """One moment of a merge.
 
-    `scores` are held-out losses in nats by member id, with "base" and "merged" beside the parents.
+    `scores` are held-out losses in nats by member id, with "base" and "merged" beside the parents;
+    `digests` are of the adapters as they were, by member id.
     """
 
     members: tuple[Member, ...] = ()
@@ -97,6 +100,7 @@ class Merging:
     warnings: tuple[str, ...] = ()
     started: Mapping[str, Any] = field(default_factory=dict)
     ended: str = ""
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """As `merge --json` prints it and `merge.json` beside the result holds it."""
@@ -105,6 +109,7 @@ class Merging:
             "members": [member.document() for member in self.members],
             "weights": list(self.weights),
             "method": self.method or None,
+            "digests": dict(self.digests),
             "held_out": {name: self.held_out.get(name) for name in ("source", "rows", "tokens")},
             "scores": dict(self.scores),
             "bytes": self.written.get("bytes"),
@@ -118,9 +123,9 @@ class Merging:
 class Folding(Folds[Merging]):
     """A merge's events, folded.
 
-    Kinds: `merging` (members, weights, method, path), `started`, `doing` (what), `held_out`
-    (source, rows, tokens), `scored` (id, held_out_loss), `written` (bytes, dtype), `proof` (as
-    `Proof.document`), `warning` (text), and the final ones.
+    Kinds: `merging` (members, weights, method, digests, path), `started`, `doing` (what),
+    `held_out` (source, rows, tokens), `scored` (id, held_out_loss), `written` (bytes, dtype),
+    `proof` (as `Proof.document`), `warning` (text), and the final ones.
     """
 
     now: Merging = field(default_factory=Merging)
@@ -131,6 +136,7 @@ class Folding(Folds[Merging]):
             members=tuple(Member.from_document(one) for one in event["members"]),
             weights=tuple(float(weight) for weight in event["weights"]),
             method=str(event["method"]),
+            digests=dict(event.get("digests") or {}),
             path=str(event["path"]),
         )
 
@@ -168,3 +174,21 @@ def read(run: Run) -> Merging:
     for batch in events.batches(run.events):
         folding.fold(batch)
     return folding.now
+
+
+def digest(member: Member) -> str:
+    """Of an adapter as it is now; empty where it cannot be read."""
+    try:
+        folder = model_folder(member.path) or Path(member.path)
+        return export_files.origin(folder, None)["adapter"]
+    except OSError:
+        return ""
+
+
+def changed(made: Merging) -> list[Member]:
+    """The adapters that are no longer what a merge was made of; reads them whole."""
+    return [
+        member
+        for member in made.members
+        if (before := made.digests.get(member.id)) and digest(member) not in {"", before}
+    ]

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.core import events, files, locations, locks
-from lora_tui.core.errors import BadInput, LoraTuiError
+from lora_tui.core.errors import Ambiguous, BadInput, LoraTuiError
 from lora_tui.core.events import figure
 from lora_tui.core.files import private_folder, slug, write_atomically
 from lora_tui.core.preset_files import dumps
 from lora_tui.core.presets import Preset
 
 SCHEMA = 1
+
 
 LIVE = ("starting", "running", "paused", "stopping")
 ENDED = ("finished", "stopped", "failed", "crashed")
@@ -205,7 +206,7 @@ def find(reference: str, folder: Path | None = None) -> Run:
         return fitting[0]
     if fitting:
         ids = ", ".join(run.id for run in fitting[:5])
-        raise BadInput(f'"{reference}" fits {len(fitting)} runs: {ids}.', "Type more of the id.")
+        raise Ambiguous(f'"{reference}" fits {len(fitting)} runs: {ids}.', "Type more of the id.")
     if folder is not None:
         raise BadInput(
             f'There is no "{reference}" in {folder}.', "Type the name of a folder there."

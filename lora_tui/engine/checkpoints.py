@@ -63,10 +63,3 @@ def _has_its_length(file: Path) -> bool:
     with file.open("rb") as opened:
         header = 8 + int.from_bytes(opened.read(8), "little")
     return file.stat().st_size == header + sum(tensor.bytes for tensor in read_header(file))
-
-
-def size_of(path: Path) -> int:
-    """Bytes in a folder, or of a file."""
-    if path.is_file():
-        return path.stat().st_size
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

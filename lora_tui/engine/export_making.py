@@ -85,14 +85,20 @@ class Making:
                 yield
         except Exception as error:  # whatever a library raises is said of this file
             print(failures.without_tokens(traceback.format_exc()), file=sys.stderr, flush=True)
+            self._part(quant).unlink(missing_ok=True)  # the others may need the room
             self.export.refuse(quant, *map(failures.without_tokens, failures.explain(error)))
+
+    def _part(self, quant: str) -> Path:
+        return export_files.part_of(self.plan.path(quant), self.job.run.id)
 
     # --- the conversion ------------------------------------------------------------------------
 
     def _first(self, wanted: list[str]) -> First:
         quant = export_source.first_type(self.plan, wanted)
-        if kept := self.export.made.get(quant.name):
-            return First(quant, Path(kept.path), kept.proof or Proof(UNKNOWN))
+        if not self.plan.again and self.fingerprint:
+            kept = export_files.made(self.plan.path(quant.name), self.fingerprint)
+            if kept is not None and kept.proof is not None and kept.proof.passed:
+                return First(quant, Path(kept.path), kept.proof)
         try:
             return self._converted(quant)
         except converter.TooLarge as error:
@@ -102,9 +108,7 @@ class Making:
         return self._converted(QUANTS["f32"])
 
     def _converted(self, quant: Quant) -> First:
-        path = self.plan.path(quant.name)
-        part = export_files.part_of(path, self.job.run.id)
-        began = time.perf_counter()
+        part, began = self._part(quant.name), time.perf_counter()
         if self.plan.member.method == "lora":
             self._doing("merging the adapter into its base", quant.name, "writing")
         with export_source.model_folder(self.job, self.plan, quant) as folder:
@@ -115,7 +119,8 @@ class Making:
             with export_source.growing(part, size, tell):
                 head = export_source.convert(self.tools, folder, part, quant)
         proof = self._finish(quant.name, part, head, time.perf_counter() - began)
-        return First(quant, path if quant.name in self.export.made else part, proof)
+        is_named = quant.name in self.export.made
+        return First(quant, self.plan.path(quant.name) if is_named else part, proof)
 
     def _adapter(self) -> None:
         """The adapter alone; its proof is that of its base with the file applied to it."""
@@ -124,8 +129,7 @@ class Making:
         base = model_folder(member.base, member.revision)
         if base is None:
             raise LoraTuiError(f"{member.base} is not on this machine.", "Fetch it first.")
-        part = export_files.part_of(self.plan.path(LORA), self.job.run.id)
-        began = time.perf_counter()
+        part, began = self._part(LORA), time.perf_counter()
         folder = model_folder(member.path) or Path(member.path)
         converter.convert_adapter(self.tools, folder, base, part)
         quantiser.sync(part)
@@ -133,15 +137,17 @@ class Making:
         seconds = time.perf_counter() - began
         whole = part.with_name(f"{part.name.removesuffix('.part')}.base.part")
         self._doing("applying it to its base, to prove it", LORA, "writing")
-        quant = export_source.convert_base(self.tools, base, whole)
-        export_source.apply(part, whole)
-        self._finish(LORA, part, head, seconds, measured=(whole, quant.name))
-        whole.unlink()
+        try:
+            quant = export_source.convert_base(self.tools, base, whole)
+            export_source.apply(part, whole)
+            self._finish(LORA, part, head, seconds, measured=(whole, quant.name))
+        finally:
+            whole.unlink(missing_ok=True)
 
     # --- what is made from it ------------------------------------------------------------------
 
     def _quantised(self, quant: Quant, first: First) -> None:
-        part = export_files.part_of(self.plan.path(quant.name), self.job.run.id)
+        part = self._part(quant.name)
         matrix = self._matrix_for(quant, first) if quant.matrix else None
         what = f"quantising to {quant.name}"
         self._doing(what, quant.name, "writing")

@@ -1,10 +1,10 @@
 """What is written beside the files of an export: how Ollama and llama.cpp use them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lora_tui.core import gguf, modelfile
+from lora_tui.core import export_files, gguf, modelfile
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.exporting import LORA, ExportFile, ExportPlan
 from lora_tui.core.files import write_atomically
@@ -23,13 +23,15 @@ def describe(job: Job, plan: ExportPlan, made: Mapping[str, ExportFile], *, is_n
         made: Every file that stands now.
         is_new: Whether one of them was made now; else a Modelfile that stands is left alone.
     """
-    asked = [made[quant] for quant in plan.quants if quant in made and quant != LORA]
-    whole = sorted((one for one in asked if one.proof and one.proof.verdict != FAIL), key=_rank)
+    whole = [one for one in _standing(plan, made) if one.proof and one.proof.verdict != FAIL]
+    whole.sort(key=lambda one: _rank(one, plan.quants))
     if whole:
         chosen, path = Path(whole[0].path), Path(plan.folder) / modelfile.NAME
         others = [Path(one.path).name for one in whole[1:]]
         try:
-            if is_new or not path.is_file():
+            if not _is_ours(path):
+                job.warn(f"{path} is not of this program and stays as it is: it may name others.")
+            elif is_new or not path.is_file():
                 write_atomically(path, _modelfile(job, chosen, others))
         except (LoraTuiError, OSError) as error:
             job.warn(f"No Modelfile was written: {error}")
@@ -37,13 +39,33 @@ def describe(job: Job, plan: ExportPlan, made: Mapping[str, ExportFile], *, is_n
         job.emit("use", modelfile=str(path), command=modelfile.command(chosen))
     elif LORA in made:
         base = f"{Path(plan.member.base).name}.gguf"
+        job.warn(f"The adapter alone wants its base beside it: export that too, as {base}.")
         job.emit("use", modelfile="", command=modelfile.command(Path(made[LORA].path), base))
 
 
-def _rank(file: ExportFile) -> tuple[bool, bool]:
-    """What passed before what cannot be told, what is quantised before what is large."""
+def _standing(plan: ExportPlan, made: Mapping[str, ExportFile]) -> list[ExportFile]:
+    """What was made now, and what earlier exports of the same made that still stands."""
+    found = {quant: one for quant, one in made.items() if quant != LORA}
+    source = next((export_files.fingerprint_of(Path(one.path)) for one in made.values()), {})
+    for quant in QUANTS:
+        if quant not in found and (one := export_files.made(plan.path(quant), source)):
+            found[quant] = one
+    return list(found.values())
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return path.read_text("utf-8").startswith(modelfile.OURS)
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
+
+
+def _rank(file: ExportFile, asked: Sequence[str]) -> tuple[bool, bool, bool]:
+    """What passed goes first, then what is quantised, then what was asked for now."""
     is_unsure = file.proof is None or file.proof.verdict != PASS
-    return is_unsure, QUANTS[file.quant].is_plain
+    return is_unsure, QUANTS[file.quant].is_plain, file.quant not in asked
 
 
 def _modelfile(job: Job, file: Path, others: list[str]) -> str:

@@ -10,8 +10,11 @@ from lora_tui.core.errors import LoraTuiError
 Explanation = tuple[str, str]
 
 
-def explain(error: BaseException) -> Explanation:
-    """The summary and the hint for an exception, judged by it and by what it came from."""
+def explain(error: BaseException, *, is_training: bool = True) -> Explanation:
+    """The summary and the hint for an exception, judged by it and by what it came from.
+
+    `is_training` is whether settings of a preset, or a checkpoint, could help.
+    """
     chain = list(_chain(error))
     for link in chain:
         if isinstance(link, LoraTuiError):
@@ -19,7 +22,7 @@ def explain(error: BaseException) -> Explanation:
     for rule in _RULES:
         for link in chain:
             if found := rule(link):
-                return found
+                return found if is_training else (found[0], _ELSEWHERE.get(rule, found[1]))
     return (
         f"{type(error).__name__}: {_first_line(error)}",
         "This is not a failure lora-tui knows. engine.log in the run's folder has the whole trace.",
@@ -255,6 +258,14 @@ _RULES = (
     _chat_template,
     _gpu_trouble,
 )
+
+
+_ELSEWHERE = {
+    _out_of_memory: "End what else runs (`lora-tui runs`), or use a machine with more memory.",
+    _disk_full: "Free some room (`lora-tui runs`, `lora-tui delete`), then start it again.",
+    _gpu_trouble: "Look at `nvidia-smi` and the system log, then start it again.",
+}
+"""What helps where nothing is trained."""
 
 
 def without_tokens(text: str) -> str:

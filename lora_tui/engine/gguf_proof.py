@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoTokenizer
 
 from lora_tui.core import export_limits
 from lora_tui.core.members import BASE, Member
+from lora_tui.core.parameters import model_folder
 from lora_tui.core.proofs import Proof
 from lora_tui.engine import data, generation, probing
 from lora_tui.engine.formats import Message
@@ -22,6 +24,7 @@ from lora_tui.engine.gguf_text import Conversations, Tokens, ends_faults
 from lora_tui.engine.job import TorchJob
 from lora_tui.engine.llama import Broken, Llama
 from lora_tui.engine.resident import Resident
+from lora_tui.engine.templates import ChatTemplate
 
 PLACES = 2048
 """How many next tokens are compared, where there are as many: rows until it is reached."""
@@ -58,15 +61,17 @@ class Reference:
         Raises:
             LoraTuiError: one of them is broken.
         """
-        self.resident = Resident(job.preset, job.platform)
-        self.has_template = "no chat template" not in " ".join(self.resident.template.warnings)
-        self.id = member.id
-        self.has_base = member.method != BASE
-        self.resident.attach(member)
-        self.resident.use(member.id)
-        self.probes = probing.probes(job.preset, has_rows, self.resident.template, rows)
-        self.tokens = Tokens(self.probes, self.resident.template)
-        self.conversations = Conversations(self.probes, self.resident.template)
+        self.resident = resident = Resident(job.preset, job.platform)
+        self.has_template = not resident.template.warnings  # else it was given one just now
+        self.id, self.has_base = member.id, member.method != BASE
+        resident.attach(member)
+        resident.use(member.id)
+        if (own := _beside(member, resident.model)) is not None:
+            resident.tokenizer, resident.template = own, ChatTemplate(own)
+            self.has_template = True
+        self.probes = probing.probes(job.preset, has_rows, resident.template, rows)
+        self.tokens = Tokens(self.probes, resident.template)
+        self.conversations = Conversations(self.probes, resident.template)
         self._answers: list[Answer] | None = None
 
     @property
@@ -110,8 +115,28 @@ class Reference:
         return self._answers
 
 
+def _beside(member: Member, model: Any) -> Any:
+    """The tokenizer that was saved with a member, where it brings a chat template that fits.
+
+    A run saves the template it was trained with, which its base may lack.
+    """
+    folder = model_folder(member.path) or Path(member.path)
+    if member.method == BASE or not (folder / "tokenizer.json").is_file():
+        return None
+    try:
+        own = AutoTokenizer.from_pretrained(str(folder))
+    except Exception:  # tokenizers raises bare exceptions; its base's serves, and is compared
+        return None
+    fits = len(own) <= model.get_input_embeddings().weight.shape[0]
+    return own if own.chat_template and fits else None
+
+
 def prove(reference: Reference, file: Path, quant: str, *, job: TorchJob) -> Proof:
-    """Compare a GGUF file with the model in torch."""
+    """Compare a GGUF file with the model in torch.
+
+    Raises:
+        LoraTuiError: nothing can be said of any file: llama.cpp's packages are missing.
+    """
     began = time.perf_counter()
     proving = _Proving(reference, job)
     try:
@@ -169,14 +194,14 @@ class _Proving:
         distance, size = Distance(), head["vocabulary"]
         for ids in rows:
             self.job.stop.check()
+            wants_base = self.reference.has_base and distance.base_places < _BASE_PLACES
+            base = self.reference.logits(ids, BASE) if wants_base else None
             own = self.reference.logits(ids, self.reference.id)
             if own.shape[-1] != size:
                 self.faults.append(
                     f"It has a vocabulary of {size:,} tokens, the model of {own.shape[-1]:,}."
                 )
                 return
-            wants_base = self.reference.has_base and distance.base_places < _BASE_PLACES
-            base = self.reference.logits(ids, BASE) if wants_base else None
             follows = torch.tensor(ids[1:], device=own.device)
             llama.ask(ids=ids)
             for start in range(0, len(own), _AT_ONCE):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lora_tui.core import events, preset_files
+from lora_tui.core import events, preset_files, runs
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.platforms import Platform
 from lora_tui.core.presets import Preset
@@ -133,7 +133,8 @@ def with_torch(job: Job, *, with_backend: bool = True, **facts: Any) -> TorchJob
 
 def _report_failure(run: Run, error: BaseException, progress: dict[str, Any]) -> None:
     _reserve(run).unlink(missing_ok=True)
-    summary, hint = failures.explain(error)
+    is_training = runs.read_info(run).get("kind", "train") in {"train", "check"}
+    summary, hint = failures.explain(error, is_training=is_training)
     lines = "".join(traceback.format_exception(error)).splitlines()
     try:
         events.append(

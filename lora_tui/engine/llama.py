@@ -16,9 +16,13 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.hardware import usable_cores
 
 Reply = tuple[Mapping[str, Any], Iterable[bytes]]
 """What a request is answered: a line of JSON, and bytes behind it."""
+
+_PYTHON, _FAILED = 1, 3
+"""What a child exits with where it never began to serve, and where it had to leave off."""
 
 
 class Broken(LoraTuiError):
@@ -61,6 +65,7 @@ class Llama:
 
         Raises:
             Broken: it refuses, or is gone.
+            LoraTuiError: its library is missing, or it was killed.
         """
         assert self._child.stdin is not None and self._child.stdout is not None
         try:
@@ -92,8 +97,18 @@ class Llama:
             at += got
         return found
 
-    def _gone(self) -> Broken:
+    def _gone(self) -> LoraTuiError:
         code = self._child.wait()
+        if code == _PYTHON:
+            return LoraTuiError(
+                "The Python package of llama.cpp cannot be used here.",
+                "Run `make setup` again; engine.log has the reason.",
+            )
+        if code == -signal.SIGKILL:
+            return LoraTuiError(
+                "llama.cpp was killed while it worked on the file: memory ran out, most likely.",
+                "Free some memory, or prove a smaller type.",
+            )
         how = signal.strsignal(-code) if code < 0 else f"exit code {code}"
         return Broken(f"llama.cpp broke off while it worked on the file ({how}).", "")
 
@@ -105,7 +120,7 @@ def serve(answer: Callable[[dict[str, Any]], Reply]) -> NoReturn:
     without taking anything down: there llama.cpp's libraries crash, or wait for each other for
     good, which would outlive a parent that was killed.
     """
-    code = 1
+    code = _FAILED
     try:
         out = os.fdopen(os.dup(1), "wb")
         os.dup2(2, 1)
@@ -128,4 +143,5 @@ def serve(answer: Callable[[dict[str, Any]], Reply]) -> NoReturn:
 
 def threads() -> int:
     """On how many threads to compute: as many as the engine that started it."""
-    return int(os.environ["OMP_NUM_THREADS"].split(",")[0])
+    told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return int(told) if told else usable_cores()

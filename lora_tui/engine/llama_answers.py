@@ -48,6 +48,9 @@ class _Server:
         settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = llama.threads()
         settings.cache_type_k = settings.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
         settings.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        # What it says as it says it: no thought and no call is to be taken out.
+        settings.reasoning_format = xllamacpp.common_reasoning_format.COMMON_REASONING_FORMAT_NONE
+        settings.force_pure_content_parser = True
         settings.api_keys = [self._key]
         try:
             self._server = xllamacpp.Server(settings)

@@ -86,7 +86,8 @@ class _Model:
             batch = llama_cpp.LlamaBatch(n_tokens=len(part), embd=0, n_seq_max=1)
             for place, token in enumerate(part, start):
                 batch.add(token, place, [0], True)
-            self._context.decode(batch)
+            if self._context.decode(batch):
+                raise RuntimeError("llama.cpp cannot compute the row")
             for at in range(len(part)):
                 yield packed(*self._context.get_logits_ith(at))
 

@@ -28,6 +28,7 @@ def work(begun: Job) -> None:
         members=[member.document() for member in plan.members],
         weights=list(plan.weights),
         method=plan.method if combines else "",
+        digests={member.id: merging.digest(member) for member in plan.members},
         path=str(out),
     )
     if found := merge_check.refusals(plan):

@@ -201,9 +201,9 @@ def _untie(model: Any) -> None:
 def _merge(name: str, layer: Any, dtype: torch.dtype) -> None:
     weights = list(layer.get_base_layer().parameters(recurse=False))
     for weight in weights:
-        weight.data = weight.data.to(torch.float32, copy=True)  # the files are mapped
+        weight.data = weight.data.float()
     try:
-        layer.merge()  # not "safely", which copies and looks: both are done here
+        layer.merge()  # not "safely", which copies, and looks as is done below
     except (ValueError, RuntimeError, NotImplementedError) as error:
         raise LoraTuiError(
             f"PEFT cannot merge {name.removeprefix('base_model.model.')}: {error}.",
@@ -230,10 +230,10 @@ def _is_finite(weight: torch.Tensor) -> bool:
 
 
 def _tokenizer(preset: Preset, member: Member, model: Any) -> tuple[Any, list[str]]:
-    """The base's tokenizer; of an adapter made elsewhere its own, with the template it learnt."""
+    """The base's tokenizer, or the adapter's own where that has another template: it learnt that."""
     base = models.load_tokenizer(preset)
     folder = model_folder(member.path) or Path(member.path)
-    if member.run or not (folder / "tokenizer.json").is_file():
+    if not (folder / "tokenizer.json").is_file():
         return base, []
     try:
         own = AutoTokenizer.from_pretrained(str(folder))
@@ -243,5 +243,6 @@ def _tokenizer(preset: Preset, member: Member, model: Any) -> tuple[Any, list[st
     if len(own) > model.get_input_embeddings().weight.shape[0]:
         return base, ["The adapter's tokenizer has more tokens than the model: the base's is used."]
     if own.chat_template and own.chat_template != base.chat_template:
-        return own, ["The adapter brings a chat template of its own: that is written."]
+        said = ["The adapter brings a chat template of its own: that is written."]
+        return own, [] if member.run else said  # a run says so itself
     return base, []

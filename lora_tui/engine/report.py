@@ -6,7 +6,7 @@ from typing import Any
 from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
-from lora_tui.engine import checkpoints
+from lora_tui.core import files
 from lora_tui.engine.data import Data
 from lora_tui.engine.divergence import Diverged, DivergenceGuard
 from lora_tui.engine.job import TorchJob
@@ -157,7 +157,7 @@ class Report(TrainerCallback, ExportableState):
             "checkpoint",
             step=state.global_step,
             path=str(path.relative_to(self.job.run.path)),
-            bytes=checkpoints.size_of(path),
+            bytes=files.size_of(path),
         )
         self._mark = time.perf_counter()
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lora_tui.core import files
 from lora_tui.core.files import write_atomically
 from lora_tui.core.platforms import CHANGES_BASE
-from lora_tui.engine import checkpoints, placing
+from lora_tui.engine import placing
 from lora_tui.engine.card import model_card
 from lora_tui.engine.job import TorchJob
 from lora_tui.engine.models import Loaded
@@ -81,7 +82,7 @@ class Result:
 
     def figures(self) -> dict[str, Any]:
         """What the final event says about the result."""
-        weights = sum(checkpoints.size_of(file) for file in self.path.glob("*.safetensors"))
+        weights = sum(files.size_of(file) for file in self.path.glob("*.safetensors"))
         name = self.path.name
         kind = "adapter" if self.is_adapter else "model"
         return {

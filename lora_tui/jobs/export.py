@@ -1,5 +1,6 @@
 """Starting an export: what of it can be done here, and where its files go."""
 
+import hashlib
 from pathlib import Path
 
 from lora_tui.core import export_check, locations
@@ -27,10 +28,14 @@ def start(plan: ExportPlan) -> Run:
 
 
 def folder_of(member: Member) -> Path:
-    """Where a member's files go if nobody says: into its run or merge, else by its name."""
+    """Where a member's files go if nobody says: into its run or merge, else a folder by its path.
+
+    Many adapters lie in folders of the same name.
+    """
     if member.run:
         return Run(Path(member.run)).exports
     path = Path(member.path)
     if path.parent.parent in {locations.runs_folder(), locations.merges_folder()}:
         return Run(path.parent).exports
-    return locations.exports_folder() / slug(path.name)
+    told_apart = hashlib.blake2b(str(path.absolute()).encode(), digest_size=3).hexdigest()
+    return locations.exports_folder() / f"{slug(path.name)}-{told_apart}"

@@ -173,7 +173,7 @@ def _start(
     if kind == "train":
         machine.refuse(preset)
     if jobs_folder(kind) == reports_folder():
-        _make_room()
+        _make_room(kind)
     if kind not in _OF_MEMBERS:
         preset = located(preset)
     run = runs.create(preset, name=name, command=command, kind=kind, options=options)
@@ -194,9 +194,11 @@ def _begin(run: Run, verb: str, launched: Callable[[Run, str], Launched]) -> Lau
         raise
 
 
-def _make_room() -> None:
-    """Remove old reports, so that there is room for a new one: nobody looks at them again."""
-    for old in runs.list_runs(reports_folder())[KEPT_REPORTS - 1 :]:
+def _make_room(kind: str) -> None:
+    """Remove old reports of a kind, so that there is room for a new one: nobody looks at them."""
+    found = runs.list_runs(reports_folder())
+    same = [run for run in found if runs.read_info(run).get("kind") == kind]
+    for old in same[KEPT_REPORTS - 1 :]:
         with suppress(LoraTuiError):  # it is still at work
             runs.delete(old)
 

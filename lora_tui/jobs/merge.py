@@ -2,15 +2,13 @@
 
 from pathlib import Path
 
-from lora_tui.core import merge_check, merging
+from lora_tui.core import merge_check, runs
 from lora_tui.core.errors import BadInput
 from lora_tui.core.members import told_apart
-from lora_tui.core.merging import MergePlan
+from lora_tui.core.merging import REPORT, MergePlan
 from lora_tui.core.runs import Run
 from lora_tui.jobs import launch
 from lora_tui.jobs.exact import exact_preset
-
-REPORT = merging.REPORT
 
 
 def start(plan: MergePlan, out: Path | None = None) -> Run:
@@ -38,6 +36,13 @@ def start(plan: MergePlan, out: Path | None = None) -> Run:
         "has_rows": has_rows,
     }
     return launch.start(preset, name=name, kind="merge", options=options)
+
+
+def replaced(run: Run) -> str:
+    """The folder of an earlier merge that this one is going to replace; empty if there is none."""
+    options = runs.read_info(run).get("options") or {}
+    out = options.get("out") or ""
+    return str(out) if out and (Path(out) / REPORT).is_file() else ""
 
 
 def refuse_taken(folder: Path, ours: str) -> None:

@@ -168,12 +168,19 @@ _RIVALS = {
 
 
 def rivals() -> list[Headline]:
-    """Live jobs that compute on this machine, with which another would compete."""
+    """Live jobs that compute on this machine, with which another would compete.
+
+    One that has told its end computes no more: its engine only leaves.
+    """
     folders = dict.fromkeys(map(locations.jobs_folder, _RIVALS))
     live = [run for folder in folders for run in runs.list_runs(folder) if _is_here(run)]
     kinds = ((run, runs.read_info(run).get("kind", "train")) for run in live)
     lines = ((headline(run), _RIVALS[kind]) for run, kind in kinds if kind in _RIVALS)
-    return [replace(line, name=called.format(line.name)) for line, called in lines]
+    return [
+        replace(line, name=called.format(line.name))
+        for line, called in lines
+        if line.state not in runs.ENDED
+    ]
 
 
 def _is_here(run: Run) -> bool:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from textual.app import App
@@ -14,7 +13,6 @@ from lora_tui.core import (
     comparison_advice,
     comparison_files,
     comparisons,
-    members,
     runs,
 )
 from lora_tui.core.comparison import Column, Comparison
@@ -25,10 +23,10 @@ from lora_tui.core.preset_files import load
 from lora_tui.core.runs import Run
 from lora_tui.core.text import one_line
 from lora_tui.jobs import stop as stopping
+from lora_tui.tui import member_flows
 from lora_tui.tui.columns import cut
 from lora_tui.tui.look import STATES, glyph
-from lora_tui.tui.member_flows import beside_others, results_of
-from lora_tui.tui.screens.ask import Ask, Question
+from lora_tui.tui.member_flows import beside_others, one_more, results_of
 from lora_tui.tui.screens.choose import Choose
 from lora_tui.tui.screens.confirm import Confirm
 
@@ -101,33 +99,12 @@ async def open_comparison(app: App[Any], run: Run) -> None:
 
 async def add(screen: Screen[Any], frame: "Frame", who: Sequence[Member]) -> None:
     """Ask for one more member, and compare with it too."""
-    text = "An id or name of a run, a folder with an adapter, or a Hub id that is on this machine."
-    answers = await screen.app.push_screen_wait(
-        Ask(
-            "Add to the comparison",
-            Question("Run, folder or Hub id", "", partial(_wrong_with_name, who)),
-            text=text,
-        )
-    )
-    if answers is None:
+    more = await one_more(screen.app, who, "comparison")
+    if more is None:
         return
-    more = await asyncio.to_thread(members.of_reference, answers[0])
     asked = await _as_before(frame)
     if await _may_begin(screen.app, frame):
         _replace(screen, [*who, more], asked)
-
-
-def _wrong_with_name(who: Sequence[Member], text: str) -> str | None:
-    """Why it cannot be added; asked while it is typed, so that it stays to be mended."""
-    if not text:
-        return "Name a run, a folder or a Hub id."
-    try:
-        more = members.of_reference(text)
-    except LoraTuiError as error:
-        return error.summary
-    if more.id in {member.id for member in who}:
-        return f"{more.name} is in this comparison already."
-    return None
 
 
 async def other_prompts(screen: Screen[Any], frame: "Frame", who: Sequence[Member]) -> None:
@@ -231,13 +208,9 @@ async def advise(app: App[Any], comparison: Comparison, column: Column) -> None:
 
 
 async def stop(app: App[Any], run: Run) -> None:
-    """End the measuring after asking; one that hangs can be killed."""
-    if not await asyncio.to_thread(runs.is_alive, run):
-        return
+    """End the measuring after asking."""
     text = "What was measured so far is kept; r measures anew."
-    question = Confirm("Stop measuring?", text, yes="stop it", no="go on")
-    if await app.push_screen_wait(question):
-        await asyncio.to_thread(stopping.stop, run)
+    await member_flows.stop(app, run, "running", title="Stop measuring?", text=text)
 
 
 async def delete(app: App[Any], run: Run) -> bool:

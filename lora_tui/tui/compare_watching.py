@@ -20,8 +20,7 @@ from lora_tui.core.runs import Run
 from lora_tui.jobs.follow import follow
 from lora_tui.tui import compare_pages
 from lora_tui.tui.compare_pages import Look
-from lora_tui.tui.compare_words import failure
-from lora_tui.tui.log_pages import last_lines
+from lora_tui.tui.job_ends import ending
 from lora_tui.tui.wanting import Latest
 from lora_tui.tui.widgets.painting import Rows
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from lora_tui.jobs.compare import Asked
 
 _APART = 0.5  # seconds between two frames that nobody asked for
+_SAYS = {"kept": "what was measured before is kept", "again": "r measures anew."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +135,10 @@ class CompareWatch:
         return self._frame != before
 
     def _note_end(self, run: Run) -> None:
-        state = comparisons.state_of(self._telling, alive=False)
+        state, said = ending(run, self._telling, self._final, **_SAYS)
         if not run.path.is_dir():
-            gone = "Its folder is gone: it was deleted.", "What is shown is kept nowhere else."
-            self._frame = replace(self._frame, state="crashed", failure=gone)
+            self._frame = replace(self._frame, state=state, failure=said)
             return
-        words = last_lines(run.log, 3) if state == "crashed" else ()
-        said = failure(state, self._final, tuple(words))
         ended = replace(self._folding.now, doing=("", ""), ended=state)
         self._folding.now = ended
         self._frame = replace(self._frame, state=state, seconds=0, failure=said)

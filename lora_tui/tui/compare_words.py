@@ -9,7 +9,6 @@ from lora_tui.core import comparison_table, text
 from lora_tui.core.comparison import Column, Comparison
 from lora_tui.core.events import figure, whole
 from lora_tui.core.members import BASE, Member
-from lora_tui.core.summary import CRASHED
 from lora_tui.core.text import duration, one_line
 from lora_tui.tui import look, row_text
 from lora_tui.tui.columns import cut, dot, plain, width_of
@@ -124,29 +123,6 @@ def foot(
     kept = f"kept in {end_of(path, max(0, room - 8))}" if path else ""
     gap = " " * max(2, width - width_of(start + kept) - width_of(end))
     return (start, role), (kept + gap, "muted"), (end, "warn")
-
-
-def failure(
-    state: str,
-    final: Mapping[str, Any],
-    last_words: Sequence[str],
-    *,
-    kept: str = "what was measured before is kept",
-    again: str = "r measures anew.",
-) -> tuple[str, str]:
-    """Why there is no result, and what to do; both empty while nothing is wrong.
-
-    `kept` is what a job leaves that was stopped, `again` what key starts it anew.
-    """
-    words = ("The last lines of its log (g shows all):", *last_words) if last_words else ()
-    if state == "failed":
-        hint = str(final.get("hint") or "")
-        return str(final.get("summary") or "It failed."), "\n".join(filter(None, (hint, *words)))
-    if state == "crashed":
-        return CRASHED["summary"], "\n".join((again, *words))
-    if state == "stopped":
-        return f"It was stopped: {kept}.", again
-    return "", ""
 
 
 def refusal(column: Column) -> str:

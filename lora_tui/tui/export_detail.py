@@ -14,10 +14,12 @@ from lora_tui.tui import proof_words
 from lora_tui.tui.columns import cut, dash, left
 from lora_tui.tui.compare_words import paragraph
 from lora_tui.tui.export_offer import Choice, Kind, Made, Offer
-from lora_tui.tui.export_words import Now, counts, date, file_of, made_of
+from lora_tui.tui.export_words import Now, came_to, counts, date, file_of, made_of
 from lora_tui.tui.widgets.painting import Row, Rows, end_of
 
 _LABEL = 10
+_INDENTED = 60  # cells in which a proof's figures have room beside the labels
+_ANEW = "what it was made from has changed since: x makes it anew"
 _MATRIX = {
     quantisation.NEEDED: "needed; it is computed from the training data",
     quantisation.HELPS: "helps; it is computed from the training data",
@@ -31,8 +33,8 @@ def short(quant: str, offer: Offer, choice: Choice, frame: Now, width: int) -> I
     yield from _labelled(quant, kind.about, width, role="strong")
     yield from _refusal(kind, choice, frame, width)
     if made is not None and (proof := made.file.proof) is not None:
-        said, role = proof_words.verdict(proof)
-        beside = " ".join(proof.reasons[:1]) or in_short(proof)
+        said, role = came_to(made)
+        beside = _ANEW if made.earlier else " ".join(proof.reasons[:1]) or in_short(proof)
         yield from _labelled("proof", f"{said}{dash()}{beside}", width, words=role)
     yield from _shapes(kind, made, width)
     if made is not None:
@@ -52,10 +54,15 @@ def page(quant: str, offer: Offer, choice: Choice, frame: Now, width: int) -> Ro
         rows += _labelled("size", f"about {text.size(kind.bytes)}", width)
     rows += _shapes(kind, made, width)
     if made is not None and (proof := made.file.proof) is not None:
+        rows.append(())
+        if made.earlier:
+            said, role = came_to(made)
+            rows += _labelled("state", f"{said}{dash()}{_ANEW}", width, words=role)
         said, role = proof_words.verdict(proof)
-        rows += [(), *_labelled("proof", said, width, words=role)]
-        indent = ((" " * _LABEL, "text"),)
-        rows += (indent + row for row in proof_words.rows(proof, width - _LABEL))
+        rows += _labelled("proof", said, width, words=role)
+        indent = _LABEL if width >= _INDENTED else 0
+        start = ((" " * indent, "text"),)
+        rows += (start + row for row in proof_words.rows(proof, width - indent))
         rows += _labelled("data", str(proof.figures.get("source") or ""), width)
         rows += proof_words.answers(proof, width)
     return tuple(rows)

@@ -13,12 +13,10 @@ from lora_tui.core.errors import BadInput
 from lora_tui.core.exporting import ExportPlan
 from lora_tui.core.members import Member
 from lora_tui.core.runs import Run
-from lora_tui.jobs import stop as stopping
 from lora_tui.tui import member_flows
 from lora_tui.tui.columns import cut, left
 from lora_tui.tui.screens.ask import Ask, Question
 from lora_tui.tui.screens.choose import Choose
-from lora_tui.tui.screens.confirm import Confirm
 
 # --- from Home --------------------------------------------------------------------------------
 
@@ -70,19 +68,21 @@ async def may_start(app: App[Any], plan: ExportPlan) -> bool:
     )
 
 
+async def goes_on(run: Run | None) -> bool:
+    """Whether an export that was found is still at work."""
+    return run is not None and await asyncio.to_thread(runs.is_alive, run)
+
+
 async def stop(app: App[Any], run: Run, state: str) -> None:
     """End an export after asking; one that is stopping already can be killed."""
-    again = state == "stopping"
-    if again:
-        text = "It is asked to stop. Killed now, it leaves no half file under a final name either."
-        question = Confirm("Kill this export?", text, yes="kill it", no="let it end")
-    else:
-        text = "Files that are whole are kept; x goes on with the others."
-        question = Confirm("Stop this export?", text, yes="stop it", no="go on")
-    if not await app.push_screen_wait(question):
-        return
-    if await asyncio.to_thread(runs.is_alive, run):
-        await asyncio.to_thread(stopping.kill if again else stopping.stop, run)
+    await member_flows.stop(
+        app,
+        run,
+        state,
+        title="Stop this export?",
+        text="Files that are whole are kept; x goes on with the others.",
+        killed="Killed, it leaves no half file under a final name either.",
+    )
 
 
 async def ask_folder(app: App[Any], present: str) -> str | None:

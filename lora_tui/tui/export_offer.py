@@ -9,7 +9,7 @@ from lora_tui.core import export_check, export_files, hardware, makings, members
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.exporting import LORA, ExportFile, ExportPlan
 from lora_tui.core.members import Member
-from lora_tui.core.parameters import read_config
+from lora_tui.core.parameters import model_folder, read_config
 from lora_tui.core.quantisation import NEEDED, QUANTS, Forecast, Quant, plan
 from lora_tui.core.runs import Run
 from lora_tui.core.safetensors import Tensor, read_model
@@ -53,10 +53,14 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A whole and proven file, and when it was made, where that is known."""
+    """A whole and proven file, and when it was made, where that is known.
+
+    `earlier` names what of the model has changed since: its adapter, its base; empty if nothing.
+    """
 
     file: ExportFile
     when: float | None = None
+    earlier: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +90,42 @@ class OfferWatch:
         latest = makings.latest("export", [self._member.id])
         first = _chosen_before(self._member, latest)
         begun = Offer(first, described(self._member), kinds_of(self._member), latest=latest)
+        origin = Origin(self._member)
         while not self._wanted.is_set():
             choice = self._wanted.value or first
-            self._show(looked_at(self._member, replace(begun, choice=choice)))
+            self._show(looked_at(self._member, replace(begun, choice=choice), origin.now()))
             while not self._wanted.is_set() and (self._wanted.value or first) == choice:
                 self._wanted.wait()
+
+
+class Origin:
+    """What files of a member are made from, as it is now: read again only where it has changed."""
+
+    def __init__(self, member: Member) -> None:
+        """Nothing is read yet."""
+        self._member = member
+        self._stamps: list[tuple[str, int, int]] = []
+        self._found: Mapping[str, str] = {}
+
+    def now(self) -> Mapping[str, str]:
+        """Its digests; empty where it cannot be read."""
+        member = self._member
+        is_adapter = member.method == "lora"
+        adapter = (model_folder(member.path) or Path(member.path)) if is_adapter else None
+        model = export_check.source_of(member)
+        try:
+            stamps = [_stamp(file) for one in (adapter, model) if one for file in one.iterdir()]
+            if stamps != self._stamps:
+                self._found = export_files.origin(adapter, model)
+                self._stamps = stamps
+        except OSError:  # what is missing, the problems say
+            return {}
+        return self._found
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    stat = path.stat()
+    return str(path), stat.st_size, stat.st_mtime_ns
 
 
 def _chosen_before(member: Member, latest: Run | None) -> Choice:
@@ -147,12 +182,15 @@ def _unfaithful(member: Member) -> str:
     return " ".join(one for one in export_check.refusals(alone) if one not in others)
 
 
-def looked_at(member: Member, offer: Offer) -> Offer:
-    """The offer with what lies in the folder, what is wrong with the choice, and what is free."""
+def looked_at(member: Member, offer: Offer, origin: Mapping[str, str]) -> Offer:
+    """The offer with what lies in the folder, what is wrong with the choice, and what is free.
+
+    `origin` is what files would be made from now.
+    """
     folder, chosen = offer.choice.folder, offer.choice.quants
     quants = tuple(kind.quant for kind in offer.kinds if kind.quant in chosen)
     wanted = ExportPlan(member=member, quants=quants, folder=folder)
-    found = {kind.quant: _made(wanted.path(kind.quant)) for kind in offer.kinds}
+    found = {kind.quant: _made(wanted.path(kind.quant), member, origin) for kind in offer.kinds}
     try:
         free = hardware.free_disk(Path(folder))
     except OSError:
@@ -165,9 +203,11 @@ def looked_at(member: Member, offer: Offer) -> Offer:
     )
 
 
-def _made(path: Path) -> Made | None:
+def _made(path: Path, member: Member, origin: Mapping[str, str]) -> Made | None:
     file = export_files.made(path)
+    changed = export_files.changed(path, origin) if file else ""
+    earlier = "base" if changed == "model" and member.method == "lora" else changed
     try:
-        return Made(file, path.stat().st_mtime) if file else None
+        return Made(file, path.stat().st_mtime, earlier) if file else None
     except OSError:  # it was removed in between
         return None

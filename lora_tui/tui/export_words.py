@@ -8,7 +8,6 @@ from lora_tui.core import text
 from lora_tui.core.exporting import ExportFile, Exporting
 from lora_tui.core.plain import moment
 from lora_tui.core.proof_words import in_short
-from lora_tui.core.proofs import FAIL, PASS, UNKNOWN
 from lora_tui.core.text import duration, one_line
 from lora_tui.tui import proof_words
 from lora_tui.tui.columns import Part, cut, dot, width_of
@@ -27,9 +26,6 @@ _STATES = {
     "refused": ("failed", "refused", "bad"),
     "not made": ("stopped", "not made", "muted"),
 }
-
-
-_VERDICTS = ((PASS, "PASS", "good"), (FAIL, "FAIL", "bad"), (UNKNOWN, "cannot tell", "warn"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +66,8 @@ def _line(kind: Kind, offer: Offer, choice: Choice, frame: Now) -> Line:
         is_offered=not kind.refused,
     )
     if (made := made_of(kind.quant, offer, choice, frame)) is not None:
-        came_to = proof_words.verdict(made.file.proof) if made.file.proof else ("", "")
         size = text.size(made.file.bytes)
-        return replace(line, size=size, state=came_to, said=_in_short(made))
+        return replace(line, size=size, state=came_to(made), said=_in_short(made))
     file = file_of(kind.quant, choice, frame)
     state = _state_of(file, frame)
     if file is None or not state:
@@ -90,11 +85,20 @@ def file_of(quant: str, choice: Choice, frame: Now) -> ExportFile | None:
 
 
 def made_of(quant: str, offer: Offer, choice: Choice, frame: Now) -> Made | None:
-    """The whole file of a type: as the export at work has it, else as it lies in the folder."""
+    """The whole file of a type: as it lies in the folder, and until that was looked at after the
+    export, as the export has it."""
     file = file_of(quant, choice, frame)
-    if file is None or not is_live(frame):
+    is_looked_at = not is_live(frame) and offer.choice.looks == choice.looks
+    if file is None or is_looked_at:
         return offer.made.get(quant) if offer.choice.folder == choice.folder else None
     return Made(file) if file.state in {"done", "kept"} else None
+
+
+def came_to(made: Made) -> Part:
+    """The verdict on a file, unless it was made of something else than there is now."""
+    if made.earlier:
+        return proof_words.doubtful(f"of an earlier {made.earlier}")
+    return proof_words.verdict(made.file.proof) if made.file.proof else ("", "")
 
 
 def _state_of(file: ExportFile | None, frame: Now) -> str:
@@ -149,11 +153,11 @@ def foot(offer: Offer, choice: Choice, frame: Now, width: int) -> Row:
     """One calm line: what is done now, or what it came to, and what would be written."""
     if frame is not None and not frame.is_over:
         return _at_work(frame, width)
-    came_to = tuple(_ended(frame)) if frame else ()
-    room = width - sum(width_of(said) for said, _ in came_to)
+    end = tuple(_ended(frame, offer)) if frame else ()
+    room = width - sum(width_of(said) for said, _ in end)
     wanted, is_enough = _wanted(offer, choice)
     fitting = (said for said in wanted if width_of(said) <= room)
-    return (*came_to, (next(fitting, ""), "muted" if is_enough else "bad"))
+    return (*end, (next(fitting, ""), "muted" if is_enough else "bad"))
 
 
 def _at_work(frame: Frame[Exporting], width: int) -> Row:
@@ -165,15 +169,20 @@ def _at_work(frame: Frame[Exporting], width: int) -> Row:
     return (said + " " * max(2, width - width_of(said + end)), "accent"), (end, "muted")
 
 
-def _ended(frame: Frame[Exporting]) -> Iterator[Part]:
+def _ended(frame: Frame[Exporting], offer: Offer) -> Iterator[Part]:
     """How it ended, and how many files came to what."""
     state = frame.state if frame.state in STATES else "failed"
     yield f"{glyph(state)} {state}", {"finished": "good", "stopped": "warn"}.get(state, "bad")
-    found = frame.now.verdicts
-    refused = sum(bool(one.refused) for one in frame.now.files)
-    counted = [*((found.count(name), word, role) for name, word, role in _VERDICTS)]
+    earlier = {made.file.path: made.earlier for made in offer.made.values() if made.earlier}
+    files = [one for one in frame.now.files if one.path not in earlier]
+    found = [one.proof.verdict for one in files if one.proof]
+    looks = proof_words.VERDICTS.items()
+    counted = [*((found.count(name), word, role) for name, (_, word, role) in looks)]
+    counted.append((sum(bool(one.refused) for one in files), "refused", "bad"))
+    many = len(frame.now.files) - len(files)
+    counted.append((many, f"of an earlier {next(iter(earlier.values()), '')}", "warn"))
     between = dot()
-    for number, word, role in [*counted, (refused, "refused", "bad")]:
+    for number, word, role in counted:
         if number:
             yield f"{between}{number} {word}", role
             between = ", "

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from textual.app import App
 
-from lora_tui.core import members
+from lora_tui.core import members, runs
 from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.members import Member
 from lora_tui.core.runs import Run
 from lora_tui.core.text import one_line
+from lora_tui.jobs import stop as stopping
+from lora_tui.tui.screens.ask import Ask, Question
 from lora_tui.tui.screens.confirm import Confirm
 
 
@@ -58,3 +61,58 @@ async def beside_others(
     text = f"{who} on this machine. {what} beside it takes memory, and slows both."
     question = Confirm(title, text, yes=yes, no="not now", enter=True)
     return await app.push_screen_wait(question) is True
+
+
+async def one_more(app: App[Any], who: Sequence[Member], what: str) -> Member | None:
+    """Ask for another member beside `who` in a merge or a comparison; None when it was left."""
+    text = "An id or name of a run, a folder with an adapter, or a Hub id that is on this machine."
+    ids = {member.id for member in who}
+    at_once, look = partial(_wrong_at_once, ids, what), partial(_wrong_with_name, ids, what)
+    question = Question("Run, folder or Hub id", "", at_once, look)
+    answers = await app.push_screen_wait(Ask(f"Add to the {what}", question, text=text))
+    if answers is None:
+        return None
+    return await asyncio.to_thread(members.of_reference, answers[0])
+
+
+def _wrong_at_once(ids: set[str], what: str, text: str) -> str | None:
+    if not text:
+        return "Name a run, a folder or a Hub id."
+    return f"{text} is in this {what} already." if text in ids else None
+
+
+def _wrong_with_name(ids: set[str], what: str, text: str) -> str | None:
+    """Why it cannot be added; reads the disk."""
+    try:
+        more = members.of_reference(text)
+    except LoraTuiError as error:
+        return error.summary
+    return f"{more.name} is in this {what} already." if more.id in ids else None
+
+
+async def stop(
+    app: App[Any], run: Run, state: str, *, title: str, text: str, killed: str = ""
+) -> None:
+    """End a job after asking; one that was asked already and hangs is killed.
+
+    `text` says what is kept of one that stops, `killed` of one that is killed.
+    """
+    again = state == "stopping"
+    question = Confirm(title, text, yes="stop it", no="go on")
+    if again:
+        said = f"It was asked to stop already. {killed}".rstrip()
+        question = Confirm("Kill it?", said, yes="kill it", no="wait")
+    if not await app.push_screen_wait(question):
+        return
+    if await asyncio.to_thread(runs.is_alive, run):  # it may have ended by itself meanwhile
+        await asyncio.to_thread(stopping.kill if again else stopping.stop, run)
+
+
+async def remove(run: Run, *, grace: float = 10.0) -> None:
+    """Delete a job that is over, once its engine has left.
+
+    Raises:
+        LoraTuiError: it does not leave, or its files cannot be removed.
+    """
+    await asyncio.to_thread(stopping.wait_until_dead, run, grace)
+    await asyncio.to_thread(runs.delete, run)

@@ -9,21 +9,18 @@ from typing import Any
 
 from textual.app import App
 
-from lora_tui.core import members, merge_check, runs
-from lora_tui.core.errors import LoraTuiError
+from lora_tui.core import members, merge_check
 from lora_tui.core.members import Member
-from lora_tui.core.merging import DTYPES, METHODS, REPORT
+from lora_tui.core.merging import DTYPES, METHODS
 from lora_tui.core.runs import Run
 from lora_tui.core.settings import in_words
 from lora_tui.core.text import one_line
-from lora_tui.jobs import stop as stopping
-from lora_tui.jobs.merge import refuse_taken
-from lora_tui.tui import compare_flows, member_flows, merge_form
+from lora_tui.tui import compare_flows, member_flows, merge_draft
 from lora_tui.tui.columns import left
 from lora_tui.tui.compare_words import name_of
 from lora_tui.tui.look import glyph
-from lora_tui.tui.merge_form import Draft
-from lora_tui.tui.merge_outlook import Outlook
+from lora_tui.tui.merge_draft import Draft
+from lora_tui.tui.merge_outlook import Outlook, wrong_with_folder
 from lora_tui.tui.merge_words import what
 from lora_tui.tui.screens.ask import Ask, Question
 from lora_tui.tui.screens.choose import Choose
@@ -54,10 +51,10 @@ async def edit(app: App[Any], draft: Draft, key: str) -> Draft | None:
         return None
     place = draft.place_of(key)
     title = key if place is None else f"Weight of {one_line(name_of(draft.plan.members[place]))}"
-    wrong = partial(merge_form.wrong_with, item)
+    wrong = partial(merge_draft.wrong_with, item)
     question = Question(item.name, in_words(draft.value(key)), wrong)
     answers = await app.push_screen_wait(Ask(title.capitalize(), question, text=item.limits.help))
-    return None if answers is None else draft.with_value(key, merge_form.read(item, answers[0]))
+    return None if answers is None else draft.with_value(key, merge_draft.read(item, answers[0]))
 
 
 async def _method(app: App[Any], draft: Draft) -> Draft | None:
@@ -85,45 +82,24 @@ def unfit(draft: Draft) -> set[str]:
 
 
 async def _where(app: App[Any], draft: Draft) -> Draft | None:
-    question = Question("Folder", draft.out, _wrong_with_folder)
+    question = Question("Folder", draft.out, look=_wrong_with_folder)
     answers = await app.push_screen_wait(Ask("Where to", question, text=_WHERE))
     return None if answers is None else draft.with_value("out", answers[0])
 
 
 def _wrong_with_folder(text: str) -> str | None:
-    """Why nothing can be written there; asked while it is typed, so that it stays to be mended."""
+    """Why nothing can be written there; nothing is no folder of its own."""
     try:
-        if text:
-            refuse_taken(Path(text), REPORT)
-    except LoraTuiError as error:
-        return error.summary
-    except (OSError, RuntimeError, ValueError) as error:  # no such user, a NUL in it
-        return f"{error}."
-    return None
+        found = wrong_with_folder(Path(text).expanduser().absolute()) if text else []
+    except (RuntimeError, ValueError) as error:  # no such user, a NUL in it
+        return f"This is no path: {error}."
+    return next(iter(found), None)
 
 
 async def add(app: App[Any], draft: Draft) -> Draft | None:
     """Ask for one more adapter; None when it was left."""
-    text = "An id or name of a run, a folder with an adapter, or a Hub id that is on this machine."
-    wrong = partial(_wrong_with_name, draft.plan.members)
-    question = Question("Run, folder or Hub id", "", wrong)
-    answers = await app.push_screen_wait(Ask("Add to the merge", question, text=text))
-    if answers is None:
-        return None
-    return draft.with_member(await asyncio.to_thread(members.of_reference, answers[0]))
-
-
-def _wrong_with_name(who: Sequence[Member], text: str) -> str | None:
-    """Why it cannot be added; asked while it is typed, so that it stays to be mended."""
-    if not text:
-        return "Name a run, a folder or a Hub id."
-    try:
-        more = members.of_reference(text)
-    except LoraTuiError as error:
-        return error.summary
-    if more.id in {member.id for member in who}:
-        return f"{more.name} is in this merge already."
-    return None
+    more = await member_flows.one_more(app, draft.plan.members, "merge")
+    return None if more is None else draft.with_member(more)
 
 
 async def may_start(app: App[Any], outlook: Outlook) -> bool:
@@ -142,16 +118,9 @@ async def may_start(app: App[Any], outlook: Outlook) -> bool:
 
 async def stop(app: App[Any], run: Run, state: str) -> None:
     """End a merge after asking; one that was asked already and hangs is killed."""
-    if not await asyncio.to_thread(runs.is_alive, run):
-        return
-    if state == "stopping":
-        text = "It was asked to stop already. Nothing unfinished is left in the way."
-        if await app.push_screen_wait(Confirm("Kill it?", text, yes="kill it", no="wait")):
-            await asyncio.to_thread(stopping.kill, run)
-        return
     text = "What was written of it is removed; an earlier merge in its place stays."
-    if await app.push_screen_wait(Confirm("Stop merging?", text, yes="stop it", no="go on")):
-        await asyncio.to_thread(stopping.stop, run)
+    killed = "Nothing unfinished is left in the way."
+    await member_flows.stop(app, run, state, title="Stop merging?", text=text, killed=killed)
 
 
 async def export(app: App[Any], model: str) -> None:
@@ -176,7 +145,7 @@ async def delete(app: App[Any], run: Run, model: str) -> bool:
     question = Confirm("Delete this merge?", f"{text}.", yes="delete", no="keep it")
     if not await app.push_screen_wait(question):
         return False
-    await asyncio.to_thread(runs.delete, run)
+    await member_flows.remove(run)
     return True
 
 

@@ -3,13 +3,12 @@
 Reads files: call it in a thread.
 """
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lora_tui.core import locations, members, merge_check
+from lora_tui.core import folders, hardware, locations, members, merge_check
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.events import figure, whole
 from lora_tui.core.members import Member
@@ -18,7 +17,7 @@ from lora_tui.core.parameters import Base, read_base, read_config
 from lora_tui.core.plain import moment
 from lora_tui.core.text import size
 from lora_tui.jobs import merge
-from lora_tui.tui.merge_form import Draft
+from lora_tui.tui.merge_draft import Draft
 
 _BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 
@@ -65,7 +64,7 @@ def look_at(draft: Draft) -> Outlook:
         base = None  # the refusals say so
     folder = draft.folder
     if draft.out and folder is not None:
-        problems += _taken(folder)
+        problems += wrong_with_folder(folder)
     wanted, free = _bytes(base, draft.plan.dtype), _free(folder or locations.merges_folder())
     if wanted is not None and free is not None and wanted > free:
         problems.append(f"It takes {size(wanted)}, and {size(free)} are free where it goes.")
@@ -104,13 +103,15 @@ def _bytes(base: Base | None, dtype: str) -> int | None:
 
 def _free(folder: Path) -> int | None:
     try:
-        there = next(path for path in (folder, *folder.parents) if path.is_dir())
-        return shutil.disk_usage(there).free
-    except (OSError, StopIteration):
+        return hardware.free_disk(folder)
+    except OSError:
         return None
 
 
-def _taken(folder: Path) -> list[str]:
+def wrong_with_folder(folder: Path) -> list[str]:
+    """Why no merge can be written there, in sentences."""
+    if said := folders.unusable(folder):
+        return [said]
     try:
         merge.refuse_taken(folder, REPORT)
     except LoraTuiError as error:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lora_tui.core import text
+from lora_tui.core import merging, text
 from lora_tui.core.events import figure, whole
 from lora_tui.core.members import BASE
 from lora_tui.core.merging import METHODS, Merging
@@ -23,6 +23,9 @@ from lora_tui.tui.widgets.painting import Row, Rows
 MERGED = "merged"
 """What the result is called among the losses."""
 
+AGAIN = "r, then t, merges again."
+"""What is said where a merge can be repeated."""
+
 _NAMES = {"kl": "KL by merging, nats", "kl_from_base": "KL by the adapter, nats"}
 _COUNTED = frozenset(
     {"positions", "logit_spread", "tensors_compared", "tensors_off", "tensors_with_nan", "reloads"}
@@ -37,10 +40,14 @@ _ROLES = {"running": "accent", "stopping": "warn", "finished": "good", "stopped"
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What of a merge is on the disk: its model, and the combined adapter beside it."""
+    """What of a merge is on the disk: its model, and the combined adapter beside it.
+
+    `changed` are the names of adapters that are no longer what it was made of.
+    """
 
     model: str = ""
     adapter: str = ""
+    changed: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, now: Merging) -> "Left":
@@ -52,6 +59,7 @@ class Left:
         return cls(
             str(folder) if (folder / "config.json").is_file() else "",
             str(adapter) if (adapter / "adapter_config.json").is_file() else "",
+            tuple(one_line(name_of(one)) for one in merging.changed(now)),
         )
 
 
@@ -68,7 +76,7 @@ def _rows(now: Merging, found: Left, width: int) -> Iterator[Row]:
         yield from paragraph(f"{look.warning()} ", warning, width, "warn")
     if now.proof:
         yield ()
-        yield from _proof(now.proof, width)
+        yield from _proof(now.proof, found, width)
     if now.written and now.ended == "finished":  # before, nothing has its name
         yield ()
         yield from _written(now, found, width)
@@ -81,13 +89,21 @@ def title(now: Merging) -> str:
     return f"Merge by {now.method}: {what(now.method)}"
 
 
-def _proof(proof: Proof, width: int) -> Iterator[Row]:
+def _proof(proof: Proof, found: Left, width: int) -> Iterator[Row]:
     """What it came to, each figure that has to be weighed, and the others in a sentence."""
-    found = proof.figures
-    shown = {_NAMES.get(name, name): found[name] for name in found if name not in _COUNTED}
+    figures = proof.figures
+    shown = {_NAMES.get(name, name): figures[name] for name in figures if name not in _COUNTED}
     yield (left("proof", _LABEL), "muted"), proof_words.verdict(proof)
+    if found.changed:
+        said = f"{_earlier(found)}: {', '.join(found.changed)} changed since. {AGAIN}"
+        yield from paragraph("", said, width, "warn", words="warn")
     yield from proof_words.rows(replace(proof, figures=shown), width)
-    yield from paragraph("", " ".join(_counted(found)), width, "muted", words="muted")
+    yield from paragraph("", " ".join(_counted(figures)), width, "muted", words="muted")
+
+
+def _earlier(found: Left) -> str:
+    number = len(found.changed)
+    return f"{look.warning()} made of {'an earlier adapter' if number == 1 else 'earlier adapters'}"
 
 
 def _counted(found: Mapping[str, Any]) -> Iterator[str]:
@@ -160,11 +176,11 @@ def _written(now: Merging, found: Left, width: int) -> Iterator[Row]:
     yield from paragraph(left("written", _LABEL), said, width, "muted")
     yield from paragraph(left("in", _LABEL), now.path, width, "muted")
     if not found.model:
-        said = "It is not there any more: it was moved or deleted. r makes it again."
+        said = f"It is not there any more: it was moved or deleted. {AGAIN}"
         yield from paragraph(f"{look.warning()} ", said, width, "warn")
 
 
-def foot(frame: Frame[Merging], width: int) -> Row:
+def foot(frame: Frame[Merging], found: Left, width: int) -> Row:
     """What is done now, and since when; or how it ended."""
     now, state = frame.now, frame.state
     seconds = frame.seconds
@@ -184,5 +200,7 @@ def foot(frame: Frame[Merging], width: int) -> Row:
     ended = ((f"{mark} {state}", role), (when, "muted"))
     if now.proof is None:
         return ended
+    if found.changed:
+        return (*ended, (f"   {look.warning()} of an earlier adapter", "warn"))
     said, role = proof_words.verdict(now.proof)
     return (*ended, ("   proof ", "muted"), (said, role))

@@ -15,7 +15,7 @@ from lora_tui.tui import look
 from lora_tui.tui.columns import Part, cut, left, plain, right, width_of
 from lora_tui.tui.compare_words import name_of, paragraph
 from lora_tui.tui.look import glyph
-from lora_tui.tui.merge_form import Draft, key_of
+from lora_tui.tui.merge_draft import Draft, key_of
 from lora_tui.tui.merge_outlook import Facts, Outlook
 from lora_tui.tui.widgets.painting import Row, Rows, end_of
 

@@ -10,12 +10,12 @@ from lora_tui.tui.compare_words import paragraph
 from lora_tui.tui.look import Look, ascii_only
 from lora_tui.tui.widgets.painting import Row
 
-_LOOKS = {
+VERDICTS = {
     PASS: (Look("✓", "+", ""), "PASS", "good"),
     FAIL: (Look("✗", "x", ""), "FAIL", "bad"),
     UNKNOWN: (Look("▲", "!", ""), "cannot tell", "warn"),
 }
-
+"""The mark, the word and the role of each, the best first."""
 
 _ASKED = {"prompt": "asked"}
 _NUMBER = 9
@@ -24,8 +24,18 @@ _LIMIT = len("at least 99.9 %")
 
 def verdict(proof: Proof) -> Part:
     """What it came to: its mark and its word, with their role."""
-    look, word, role = _LOOKS[proof.verdict]
-    return f"{look.ascii if ascii_only() else look.glyph} {word}", role
+    look, word, role = VERDICTS[proof.verdict]
+    return _marked(look, word), role
+
+
+def doubtful(words: str) -> Part:
+    """What is said in a verdict's place where it does not count."""
+    look, _, role = VERDICTS[UNKNOWN]
+    return _marked(look, words), role
+
+
+def _marked(look: Look, words: str) -> str:
+    return f"{look.ascii if ascii_only() else look.glyph} {words}"
 
 
 def rows(proof: Proof, width: int) -> Iterator[Row]:
@@ -69,7 +79,7 @@ def figures(proof: Proof, width: int) -> Iterator[Row]:
     """
     told = proof_words.figures(proof)
     longest = max((width_of(one.words) for one in told), default=0)
-    wide = max(8, min(longest, width - _NUMBER - _LIMIT))
+    wide = max(8, min(longest, width - _NUMBER - 2 - _LIMIT))
     for one in told:
         rest = "".join(f"  {left(part, _LIMIT)}" for part in (one.limit, one.beside)).rstrip()
         role = "text" if one.is_good else "bad"

@@ -5,12 +5,12 @@ from typing import Any
 
 from textual.app import App
 
-from lora_tui.core import runs
+from lora_tui.core import makings, runs
 from lora_tui.core.consequences import missing_here
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
 from lora_tui.core.summary import Headline
-from lora_tui.core.text import one_line
+from lora_tui.core.text import one_line, size
 from lora_tui.jobs import launch
 from lora_tui.jobs import stop as stopping
 from lora_tui.tui.screens.ask import Ask, Question
@@ -79,7 +79,10 @@ async def resume(app: App[Any], line: Headline) -> bool:
 
 async def delete(app: App[Any], line: Headline) -> bool:
     """Delete a run after asking."""
-    text = f"{line.run.path}\n\nIts adapter, checkpoints and events are removed for good."
+    await asyncio.to_thread(makings.refuse_at_work, line.run)
+    made = await asyncio.to_thread(makings.made_of, line.run)
+    also = f" So is what was merged and exported from it: {size(made)}." if made else ""
+    text = f"{line.run.path}\n\nIts adapter, checkpoints and events are removed for good.{also}"
     question = Confirm(f"Delete {one_line(line.name)}?", text, yes="delete", no="keep it")
     if not await app.push_screen_wait(question):
         return False

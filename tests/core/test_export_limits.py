@@ -1,4 +1,6 @@
-"""The verdict over a proof's figures: each limit by itself, all reasons, and what cannot be told."""
+"""The verdict over a proof's figures: each limit by itself, all reasons, what cannot be told."""
+
+from itertools import pairwise
 
 import pytest
 
@@ -35,7 +37,7 @@ def test_every_type_that_is_offered_has_limits_and_finer_types_have_closer_ones(
         for one in limits.values()
     )
     coarser = ("f16", "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q3_k_m", "q2_k", "iq1_s")
-    for finer, coarse in zip(coarser, coarser[1:], strict=False):
+    for finer, coarse in pairwise(coarser):
         assert limits[finer]["kl"] < limits[coarse]["kl"]
         assert limits[finer]["top1_decided"] > limits[coarse]["top1_decided"]
         assert limits[finer]["perplexity_ratio"] < limits[coarse]["perplexity_ratio"]
@@ -56,7 +58,7 @@ def test_what_keeps_to_its_limits_passes_and_shows_them():
         ({"kl": 0.11}, "mean KL from torch is 0.110, and q4_k_m is held to at most 0.100"),
         ({"top1_decided": 0.89}, "where torch is decided, is 0.890"),
         ({"perplexity_ratio": 1.2}, "perplexity over torch's is 1.200"),
-        ({"adapter_error": 0.2}, "adapter's change is off by 0.200"),
+        ({"adapter_error": 0.2}, "adapter's change that is in it is off by 0.200"),
         ({"nan": 3}, "NaN or infinite at 3 places"),
         ({"kl": float("nan")}, "mean KL from torch is NaN"),
         ({"faults": ["It carries no chat template."]}, "It carries no chat template."),

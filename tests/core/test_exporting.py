@@ -1,11 +1,13 @@
 """An export's plan and its events."""
 
+import fcntl
 from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from lora_tui.core import events, exporting, makings, runs
+from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.exporting import ExportPlan, Folding
 from lora_tui.core.members import Member
 from lora_tui.core.presets import Preset
@@ -89,3 +91,18 @@ def test_an_export_is_read_from_its_folder_and_found_by_its_member():
     events.append(later.events, "finished")
     assert makings.latest("export", ["one"]) == later
     assert makings.latest("export", ["two"]) is makings.latest("merge", ["one"]) is None
+
+
+def test_a_run_that_is_exported_now_is_not_deleted():
+    options = ExportPlan(member=ONE, quants=("f16",), folder="/o").document()
+    job = runs.create(Preset(), name="x", kind="export", options=options)
+    run = runs.Run(job.path.parent / "one")
+    makings.refuse_at_work(run)
+    with job.lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(LoraTuiError, match="one is being worked on: export"):
+            makings.refuse_at_work(run)
+    assert makings.made_of(run) == 0
+    run.exports.mkdir(parents=True)
+    (run.exports / "x.gguf").write_bytes(b"12345")
+    assert makings.made_of(run) == 5

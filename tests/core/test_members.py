@@ -127,7 +127,7 @@ def test_what_is_exported_can_be_a_merge_or_a_whole_model(tmp_path):
     (merge.merged / "config.json").write_text("{}")
     for said in (merge.id, str(merge.path), str(merge.merged)):
         found = members.of_source(said)
-        assert (found.name, found.method) == (merge.id, members.BASE)
+        assert (found.name, found.method) == ("both-merged", members.BASE)
         assert found.path == found.base == found.id == str(merge.merged)
     both = write_adapter(merge.merged / "adapter", r=8)
     for said in (merge.id, str(merge.path)):
@@ -139,6 +139,24 @@ def test_what_is_exported_can_be_a_merge_or_a_whole_model(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
     assert members.of_source(str(tmp_path / "model")).name == "model"
+    alone = run_of(name="alone")
+    alone.merged.mkdir()
+    (alone.merged / "config.json").write_text("{}")
+    assert members.of_source(str(alone.merged)).name == "alone-merged"
     for nobody in ("nobody", "/nowhere/at/all", "no/body"):
         with pytest.raises(LoraTuiError):
             members.of_source(nobody)
+
+
+def test_a_name_is_a_runs_before_it_is_a_folders_or_a_models(tmp_path, monkeypatch):
+    write_adapter(tmp_path / "demo")
+    monkeypatch.chdir(tmp_path)
+    assert members.of_source("demo").run == members.of_reference("demo").run == ""
+    run = run_of(name="demo")
+    run.adapter.mkdir()
+    assert members.of_source("demo") == members.of_reference("demo") == members.of_run(run)
+    assert members.of_reference("./demo").path == str(tmp_path / "demo")
+    run_of(name="demo")
+    for find in (members.of_source, members.of_reference):
+        with pytest.raises(BadInput, match="fits 2 runs"):
+            find("demo")

@@ -116,7 +116,7 @@ def test_unlike_ranks_need_a_method_for_them(plan, other):
     for method in ("linear", "ties", "dare_linear", "dare_ties", "magnitude_prune"):
         (found,) = refusals(plan("four", other, method=method))
         layers = 12 if other == "eight" else 4
-        assert f"{method} needs equal ranks, and in {layers} layers" in found and "cat" in found
+        assert f"{method} needs equal ranks, and in {layers} modules" in found and "cat" in found
         assert ("four 4, eight 8" if other == "eight" else "four 4, patterned 2") in found
     for method in ("cat", "svd"):
         assert not refusals(plan("four", other, method=method))
@@ -133,7 +133,7 @@ WRONG = [
     (("cut",), {}, "is not a readable safetensors file"),
     (("empty",), {}, "holds no adapter_model.safetensors"),
     (("garbage",), {}, "adapter_config.json cannot be read"),
-    (("four", "five"), {"weights": (1.0,)}, "1 weights for 2 adapters"),
+    (("four", "five"), {"weights": (1.0,)}, "1 for 2 adapters"),
     (("four", "five"), {"weights": (1.0, float("nan"))}, "no finite number"),
     (("four", "five"), {"weights": (0.0, 0.0)}, "Every weight is 0"),
     (("four", "five"), {"method": "lineer"}, "did you mean linear?"),
@@ -164,7 +164,7 @@ def test_a_model_is_no_adapter(plan, method):
 def test_everything_is_said_at_once(plan):
     several = plan("dora", "eight", "cut", method="ties", density=2.0, dtype="int8", weights=(1,))
     said = " ".join(refusals(several))
-    for text in ("dora has DoRA", "needs equal ranks", "cut: ", "density", "int8", "1 weights"):
+    for text in ("dora has DoRA", "needs equal ranks", "cut: ", "density", "int8", "1 for 3"):
         assert text in said
 
 

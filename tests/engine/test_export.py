@@ -116,17 +116,35 @@ def test_what_is_missing_is_made_from_what_stands(exported, engines, adapter):
     f16 = folder / "pirate-F16.gguf"
     before, old = f16.stat().st_mtime_ns, (folder / "pirate-Q8_0.gguf").read_bytes()
     (folder / "pirate-Q8_0.gguf").unlink()
-    again = export(engines, adapter, "f16,q8_0", folder)
-    assert [one.state for one in seen(again).files] == ["kept", "done"]
+    again = export(engines, adapter, "q8_0", folder)
+    assert [one.state for one in seen(again).files] == ["done"]
     assert not [event for event in again.of("doing") if "merging" in event["what"]]
     assert f16.stat().st_mtime_ns == before
     assert (folder / "pirate-Q8_0.gguf").read_bytes() == old
+    export(engines, adapter, "q5_0", folder)  # what stands beside it goes on being named
+    text = (folder / "Modelfile").read_text("utf-8")
+    assert "FROM ./pirate-Q5_0.gguf\n# FROM ./pirate-Q8_0.gguf\n" in text
 
 
 def test_another_result_under_the_same_name_is_made_anew(engines, exported, tmp_path):
     _, folder = exported
     other = write_adapter(tmp_path / "pirate", size=0.11)
+    (folder / "Modelfile").write_text("# mine\n")
     before = (folder / "pirate-F16.gguf").read_bytes()
     again = seen(export(engines, other, "f16", folder))
     assert [one.state for one in again.files] == ["done"]
     assert (folder / "pirate-F16.gguf").read_bytes() != before
+    assert (folder / "Modelfile").read_text() == "# mine\n"
+    assert "is not of this program" in " ".join(again.warnings)
+
+
+def test_an_importance_matrix_is_computed_where_the_training_data_is_known(
+    engines, adapter, tmp_path
+):
+    ended = export(engines, adapter, "q2_k_s", tmp_path, rows=1, has_rows=True)
+    (file,) = seen(ended).files
+    assert file.state == "done" and file.types["q2_k"] > 10
+    doing = [event["what"] for event in ended.of("doing")]
+    assert doing.index("computing the importance matrix") < doing.index("quantising to q2_k_s")
+    assert "f16" in file.proof.figures
+    assert [path.name for path in tmp_path.glob("*.gguf")] == ["pirate-Q2_K_S.gguf"]

@@ -199,3 +199,10 @@ def test_shipped_presets_are_whole_and_honoured_somewhere():
         assert entry.preset is not None, entry.problems
         assert entry.preset.description
         assert preset_files.dumps(entry.preset) == entry.path.read_text("utf-8")
+
+
+def test_where_nothing_is_trained_no_setting_of_a_preset_is_offered():
+    for error in (MemoryError(), OSError(errno.ENOSPC, "full")):
+        summary, hint = explain(error, is_training=False)
+        assert summary == explain(error)[0]
+        assert "per_device_train_batch_size" not in hint and "checkpoint" not in hint

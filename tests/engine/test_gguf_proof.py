@@ -1,24 +1,22 @@
-"""The parts of a GGUF file's proof: distances, probes, the children, and what goes wrong in them."""
+"""The parts of a GGUF file's proof: probes, texts, and children that break off."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-import torch
 
 from lora_tui.core import export_tools, members, preset_files
+from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.platforms import Platform
 from lora_tui.core.proofs import FAIL, PASS
 from lora_tui.engine import converter, gguf_proof, models, probing
-from lora_tui.engine.gguf_distance import Distance
-from lora_tui.engine.gguf_text import Tokens
+from lora_tui.engine.gguf_text import Conversations, Tokens, ends_faults
 from lora_tui.engine.llama import Broken, Llama
 from lora_tui.engine.stopping import StopRequested
 from lora_tui.engine.templates import ChatTemplate
@@ -40,69 +38,8 @@ def demo() -> tuple[gguf_proof.Reference, Path, SimpleNamespace]:
 @pytest.fixture(scope="module")
 def file(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("gguf") / "demo.gguf"
-    converter.convert(export_tools.find(), DEMO_MODEL, path, "f16")
+    converter.convert(export_tools.find(), DEMO_MODEL, path, "f32")
     return path
-
-
-# --- distances ------------------------------------------------------------------------------------
-
-
-def logits(places=50, vocabulary=30):
-    draw = np.random.default_rng(0)
-    own, noise, change = draw.normal(size=(3, places, vocabulary))
-    return 3 * own, noise, change, draw.integers(vocabulary, size=places)
-
-
-def measured(own, file, base, ids) -> dict:
-    distance = Distance()
-    for part in (slice(0, 20), slice(20, None)):
-        distance.add(
-            *(torch.tensor(one[part], dtype=torch.float32) for one in (own, file, base)),
-            torch.tensor(ids[part]),
-        )
-    return distance.figures
-
-
-def log_softmax(values):
-    return values - np.log(np.exp(values).sum(-1, keepdims=True))
-
-
-def test_distances_are_those_of_an_independent_computation():
-    own, noise, change, ids = logits()
-    file = own + 0.1 * noise
-    found = measured(own, file, own + change, ids)
-    p, q, base = (log_softmax(one) for one in (own, file, own + change))
-    kl = (np.exp(p) * (p - q)).sum(-1)
-    assert found["kl"] == pytest.approx(kl.mean(), rel=1e-4)
-    assert found["kl_error"] == pytest.approx(kl.std() / np.sqrt(50), rel=1e-4)
-    assert found["kl_max"] == pytest.approx(kl.max(), rel=1e-4)
-    assert found["kl_99_9"] == pytest.approx(np.quantile(kl, 0.999), rel=1e-4)
-    assert found["kl_from_base"] == pytest.approx((np.exp(p) * (p - base)).sum(-1).mean(), rel=1e-4)
-    same = p.argmax(-1) == q.argmax(-1)
-    decided = np.exp(p).max(-1) > 0.5
-    assert 0 < decided.sum() < 50 and 0 < same.sum() < 50
-    assert found["top1"] == same.mean()
-    assert found["top1_decided"] == same[decided].mean() and found["decided"] == decided.sum()
-    losses = [-one[range(50), ids].mean() for one in (p, q)]
-    assert found["perplexity_of_torch"] == pytest.approx(np.exp(losses[0]), rel=1e-4)
-    assert found["perplexity"] == pytest.approx(np.exp(losses[1]), rel=1e-4)
-    assert found["perplexity_ratio"] == pytest.approx(np.exp(losses[1] - losses[0]), rel=1e-4)
-    assert found["positions"] == 50 and found["nan"] == 0
-
-
-@pytest.mark.parametrize("share", [0.0, 0.5, 0.97, 1.0, 2.0])
-def test_the_share_of_an_adapter_is_found_through_noise(share):
-    own, noise, change, ids = logits(places=400, vocabulary=60)
-    change = 0.1 * change
-    file = own + (1 - share) * change + 0.1 * noise
-    assert measured(own, file, own + change, ids)["adapter_share"] == pytest.approx(share, abs=0.02)
-
-
-def test_what_is_no_number_is_counted_and_measured_no_further():
-    own, noise, change, ids = logits()
-    file = own + noise
-    file[3, 4], file[30, 1] = np.nan, np.inf
-    assert measured(own, file, own + change, ids) == {"nan": 2, "positions": 50}
 
 
 # --- probes ---------------------------------------------------------------------------------------
@@ -154,12 +91,46 @@ def test_token_ids_are_compared_text_by_text():
     assert "row 3" in tokens.faults(short)[0][0]
 
 
+def test_conversations_are_compared_as_text_and_as_tokens():
+    template = ChatTemplate(models.load_tokenizer(preset_files.find("demo")))
+    conversations = Conversations(probes(), template)
+    assert len(conversations.messages) == 5 and conversations.messages[-1][0]["role"] == "system"
+    texts = [template.render(one, prompt=True) for one in conversations.messages]
+    ids = [template.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    right = [{"text": text, "ids": one} for text, one in zip(texts, ids, strict=True)]
+    assert conversations.faults(right, None) == []
+    assert conversations.longest == max(map(len, ids))
+    begun = template.tokenizer.convert_tokens_to_ids("<|im_start|>")
+    bare = [{**one, "text": one["text"].removeprefix("<|im_start|>")} for one in right]
+    assert conversations.faults(bare, begun) == []  # llama.cpp puts it there itself
+    for change, words in (
+        ({"text": texts[1][:-1]}, "renders another text (user, assistant, user): '\\n' by"),
+        ({"ids": [begun, *ids[1]]}, "token ids differ (user, assistant, user): at token 2"),
+        ({"error": "No such role"}, "fails on a conversation (user, assistant, user): No such"),
+    ):
+        wrong = [*right]
+        wrong[1] = {**right[1], **change}
+        (fault,) = conversations.faults(wrong, None)
+        assert words in fault
+
+
+def test_each_token_that_ends_an_answer_has_to_end_one_of_the_file():
+    tokenizer = models.load_tokenizer(preset_files.find("demo"))
+    assert ends_faults([0, 2], {"eos": 2, "ends": [0, 1, 2]}, tokenizer) == []
+    (missing,) = ends_faults([0, 2], {"eos": 2, "ends": [2]}, tokenizer)
+    assert "does not stop at <|endoftext|>" in missing
+    (other,) = ends_faults([2], {"eos": 0, "ends": [0, 2]}, tokenizer)
+    assert "end-of-sequence token is '<|endoftext|>', the model ends at <|im_end|>" in other
+    none, _ = ends_faults([2], {"eos": -1, "ends": []}, tokenizer)
+    assert "is None" in none
+
+
 # --- a plain model --------------------------------------------------------------------------------
 
 
 def test_a_base_by_itself_passes_without_a_word_on_adapters(demo, file):
     reference, job = demo
-    proof = gguf_proof.prove(reference, file, "f16", job=job)
+    proof = gguf_proof.prove(reference, file, "f32", job=job)
     assert (proof.verdict, proof.reasons) == (PASS, ())
     figures = proof.figures
     assert "power" not in figures and "adapter_share" not in figures
@@ -167,6 +138,19 @@ def test_a_base_by_itself_passes_without_a_word_on_adapters(demo, file):
     assert len(figures["answers"]) == 2 and figures["answers_equal"] == 3
     assert all(one["torch"] == one["file"] != "" for one in figures["answers"])
     assert figures["decided"] > 50 and figures["top1_decided"] == 1
+    assert figures["kl"] < 1e-7  # as llama.cpp computes by default it would be twice as much
+
+
+def test_what_runs_on_where_torch_had_ended_fails(demo, file, monkeypatch):
+    """As a file does whose template does not let it end, though all its figures are right."""
+    reference, job = demo
+    cut = [replace(answer, text=answer.text[:4]) for answer in reference.answers(NEVER)]
+    monkeypatch.setattr(reference, "_answers", cut)
+    monkeypatch.setattr(gguf_proof, "_ANSWER", 2)
+    assert all(answer.ended and answer.text for answer in cut)
+    proof = gguf_proof.prove(reference, file, "f32", job=job)
+    assert proof.verdict == FAIL and proof.figures["stops"] is False
+    assert len(proof.reasons) == 1 and "runs on where torch ends" in proof.reasons[0]
 
 
 def test_a_model_without_a_template_is_not_asked_for_one(demo, file, tmp_path):
@@ -176,11 +160,11 @@ def test_a_model_without_a_template_is_not_asked_for_one(demo, file, tmp_path):
     bare.write_bytes(
         file.read_bytes().replace(b"tokenizer.chat_template", b"tokenizer.chat_templatX")
     )
-    proof = gguf_proof.prove(reference, bare, "f16", job=job)
+    proof = gguf_proof.prove(reference, bare, "f32", job=job)
     assert proof.verdict == FAIL and proof.figures["template_equal"] is False
     reference.has_template = False
     try:
-        proof = gguf_proof.prove(reference, bare, "f16", job=job)
+        proof = gguf_proof.prove(reference, bare, "f32", job=job)
     finally:
         reference.has_template = True
     assert proof.verdict == PASS and "template_equal" not in proof.figures
@@ -191,17 +175,24 @@ def test_a_model_without_a_template_is_not_asked_for_one(demo, file, tmp_path):
 
 
 def children() -> list[int]:
-    """The processes that this one has."""
+    """The processes with llama.cpp that this one has."""
     path = Path(f"/proc/self/task/{os.getpid()}/children")
-    return [int(one) for one in path.read_text("ascii").split()]
+    found = path.read_text("ascii").split()
+    return [int(one) for one in found if b"llama-" in Path(f"/proc/{one}/cmdline").read_bytes()]
 
 
-def test_a_child_that_is_killed_is_a_named_failure(file):
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(signal.SIGABRT, r"broke off .*\(Aborted\)"), (signal.SIGKILL, "memory ran out")],
+)
+def test_a_child_that_dies_is_a_named_failure(number, words, file):
+    """An abort is the file's fault, as llama.cpp asserts what it expects of it; a kill is not."""
     with Llama("llama-logits", file) as llama:
         llama.ask(open=64)
-        os.kill(children()[-1], signal.SIGKILL)
-        with pytest.raises(Broken, match="broke off while it worked on the file \\(Killed\\)"):
+        os.kill(children()[-1], number)
+        with pytest.raises(LoraTuiError, match=words) as raised:
             llama.ask(ids=[1, 2, 3])
+    assert isinstance(raised.value, Broken) == (number == signal.SIGABRT)
     assert not children()
 
 
@@ -210,7 +201,7 @@ def test_a_child_that_dies_amid_logits_is_one_too(file):
         llama.ask(open=64)
         llama.ask(ids=[1, 2, 3])
         with pytest.raises(Broken):
-            os.kill(children()[-1], signal.SIGKILL)
+            os.kill(children()[-1], signal.SIGABRT)
             llama.bytes(10**9)
 
 
@@ -218,8 +209,25 @@ def test_a_child_that_dies_amid_logits_is_one_too(file):
 def test_a_file_that_is_none_is_refused_in_words(verb, tmp_path):
     path = tmp_path / "none.gguf"
     path.write_text("nothing of the kind")
-    with Llama(verb, path) as llama, pytest.raises(Broken, match="llama.cpp says: .+"):
+    with Llama(verb, path) as llama, pytest.raises(Broken, match=r"llama\.cpp says: ."):
         llama.ask(open=64)
+
+
+def test_a_missing_library_is_no_fault_of_the_file(demo, file, tmp_path, monkeypatch):
+    reference, job = demo
+    (tmp_path / "cyllama.py").write_text("raise ImportError('no such library')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(LoraTuiError, match=r"package of llama\.cpp cannot be used") as raised:
+        gguf_proof.prove(reference, file, "f32", job=job)
+    assert not isinstance(raised.value, Broken)
+
+
+@pytest.mark.parametrize("verb", ["llama-logits", "llama-answers"])
+def test_a_child_leaves_in_good_order(verb, file):
+    """Left to itself, llama.cpp crashes where it is taken down, or never ends."""
+    command = [sys.executable, "-m", "lora_tui.engine", verb, str(file)]
+    done = subprocess.run(command, input=b'{"open": 64}\n', capture_output=True, timeout=120)
+    assert done.returncode == 0 and done.stdout.startswith(b"{")
 
 
 def test_stopping_leaves_no_child(demo, file):
@@ -233,7 +241,7 @@ def test_stopping_leaves_no_child(demo, file):
 
     stopping = SimpleNamespace(**{**vars(job), "stop": SimpleNamespace(check=check)})
     with pytest.raises(StopRequested):
-        gguf_proof.prove(reference, file, "f16", job=stopping)
+        gguf_proof.prove(reference, file, "f32", job=stopping)
     assert left == [0] and not children()
 
 
@@ -248,10 +256,9 @@ def test_a_child_ends_with_its_parent(verb, file):
     parent = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    child = int(parent.stdout.readline())
+    child = os.pidfd_open(int(parent.stdout.readline()))
     parent.kill()
     parent.communicate()
-    until = time.monotonic() + 60
-    while Path(f"/proc/{child}").exists() and time.monotonic() < until:
-        os.sched_yield()
-    assert not Path(f"/proc/{child}").exists()
+    ended, _, _ = select.select([child], [], [], 60)
+    os.close(child)
+    assert ended

@@ -66,6 +66,7 @@ def test_an_adapter_of_a_run_is_merged_and_proven(single, tuned):
     assert found.ended == "finished" and found.path == str(out) and not found.warnings
     assert proof_of(found).verdict == PASS and found.written["dtype"] == "bfloat16"
     assert found.held_out["rows"] == FEW
+    assert found.digests == {tuned.id: merging.digest(tuned)} and not merging.changed(found)
     assert json.loads((out / REPORT).read_text("utf-8")) == json.loads(json.dumps(found.document()))
     assert sorted(path.name for path in out.parent.iterdir()) == ["merged"]
     assert not (out / "adapter").exists() and not (out / "adapter_config.json").exists()

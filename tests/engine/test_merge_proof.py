@@ -188,6 +188,13 @@ def missing(tensors):
     del tensors["model.layers.1.mlp.up_proj.weight"]
 
 
+@of_model
+def one_number_off(tensors):
+    """By the smallest step that bfloat16 has there."""
+    weight = tensors["model.layers.0.mlp.up_proj.weight"]
+    weight[7, 7] *= 1.0078125
+
+
 def of_another_base(case, out, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(case.base, other)
@@ -226,20 +233,22 @@ def test_every_planted_fault_fails_by_what_the_model_says(cases, tmp_path):
         folder = tmp_path / str(number)
         folder.mkdir()
         fault(cases("smollm2"), folder / "merged", folder)
-        failed += cases("smollm2").by_logits_alone(folder / "merged", "bfloat16").verdict == FAIL
+        proof = cases("smollm2").by_logits_alone(folder / "merged", "bfloat16")
+        found, most = (one["mean_logit_difference"] for one in (proof.figures, proof.limit))
+        failed += proof.verdict == FAIL and found > 2 * most
     assert failed == len(FAULTS) == 8
 
 
 def test_every_planted_fault_fails_by_its_tensors_however_weak_the_adapter(cases, tmp_path):
     """This adapter moves the model by less than bfloat16's rounding: logits tell nothing."""
     case, failed = cases("smollm2", 0.001), 0
-    for number, fault in enumerate(FAULTS):
+    for number, fault in enumerate((*FAULTS, one_number_off)):
         folder = tmp_path / str(number)
         folder.mkdir()
         fault(case, folder / "merged", folder)
         seen = audit(case.base, case.files, folder / "merged", GO)
         failed += bool(seen.off)
-    assert failed == len(FAULTS)
+    assert failed == len(FAULTS) + 1
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import json
 import resource
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -57,9 +58,9 @@ def trained(folder, base, **config):
     return folder
 
 
-def write(adapter, out, dtype="auto", stop=GO):
+def write(adapter, out, dtype="auto", stop=GO, run=""):
     """The adapter merged into the base that it names."""
-    member = members.of_reference(str(adapter))
+    member = replace(members.of_reference(str(adapter)), run=run)
     settings = [f"model.name_or_path={member.base}"]
     preset = preset_files.with_settings(preset_files.find("demo"), settings)
     return merging.write_merged(preset, CPU, member, out, dtype, stop=stop)
@@ -173,6 +174,9 @@ def test_a_template_that_an_adapter_brings_is_written(tmp_path):
     assert "chat template of its own" in " ".join(made.warnings)
     own = AutoTokenizer.from_pretrained(tmp_path / "merged")
     assert own.chat_template == tokenizer.chat_template
+    made = write(adapter, tmp_path / "merged", run=str(tmp_path))  # one that a run saved
+    own = AutoTokenizer.from_pretrained(tmp_path / "merged")
+    assert own.chat_template == tokenizer.chat_template and not made.warnings
     (adapter / "tokenizer.json").write_text("{", "utf-8")
     made = write(adapter, tmp_path / "merged")
     assert "cannot be read" in " ".join(made.warnings)

@@ -1,5 +1,7 @@
 """Starting an export: what is refused before anything is made, and where files go."""
 
+from dataclasses import replace
+
 import pytest
 
 from lora_tui.core import locations, members, preset_files, runs
@@ -30,4 +32,7 @@ def test_files_go_into_the_run_or_the_merge_or_a_folder_of_their_own(tmp_path):
     (run.merged / "config.json").write_text("{}")
     assert export.folder_of(members.of_source(str(run.merged))) == run.exports
     elsewhere = members.of_source(str(DEMO_MODEL))
-    assert export.folder_of(elsewhere) == locations.exports_folder() / "demo-model"
+    folder = export.folder_of(elsewhere)
+    assert folder.parent == locations.exports_folder() and folder.name.startswith("demo-model-")
+    names = {export.folder_of(replace(elsewhere, path=f"/{one}/adapter")).name for one in "ab"}
+    assert len(names) == 2  # or one would replace the other's files

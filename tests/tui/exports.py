@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from textual.pilot import Pilot
 
 from lora_tui.core import events, export_files, exporting, runs
@@ -15,6 +16,7 @@ from lora_tui.core.presets import Preset
 from lora_tui.core.proofs import FAIL, PASS, Proof
 from lora_tui.core.runs import Run
 from lora_tui.jobs import export
+from lora_tui.tui.export_offer import Origin
 from lora_tui.tui.screens.export import ExportScreen
 
 from .conftest import NOON, settled, shown
@@ -108,19 +110,19 @@ def recorded(
     for kind, fields in told[:until_]:
         events.append(run.events, kind, **fields)
         if kind == "proof":
-            wrote(plan.path(fields["quant"]), exporting.read(run).files)
+            wrote(plan.path(fields["quant"]), exporting.read(run).files, Origin(who).now())
     if final:
         events.append(run.events, final, **last)
     return run
 
 
-def wrote(path: Path, files: Sequence[ExportFile]) -> None:
-    """What looks like a file that was exported, with its proof."""
+def wrote(path: Path, files: Sequence[ExportFile], origin: Mapping[str, str]) -> None:
+    """What looks like a file that was exported, with its proof and what it was made from."""
     file = next(one for one in files if one.path == str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     os.truncate(path, file.bytes or 0)
-    document = {**file.document(), "seconds": file.seconds, "fingerprint": {"of": "this"}}
+    document = {**file.document(), "seconds": file.seconds, "fingerprint": dict(origin)}
     export_files.proof_of(path).write_text(json.dumps(document))
     os.utime(path, (NOON, NOON))
 
@@ -169,3 +171,15 @@ def keys(pilot: Pilot[Any]) -> set[str]:
 def row(pilot: Pilot[Any], quant: str) -> str:
     """The line of a type as it is on the screen."""
     return next(line for line in shown(pilot).splitlines() if f" {quant} " in line)
+
+
+def starts(monkeypatch: pytest.MonkeyPatch) -> list[ExportPlan]:
+    """Launch no engine: what would be exported is noted in the list, and stands at once."""
+    found: list[ExportPlan] = []
+
+    def start(plan: ExportPlan) -> Run:
+        found.append(plan)
+        return recorded(plan.member, plan.quants, folder=Path(plan.folder))
+
+    monkeypatch.setattr(export, "start", start)
+    return found

@@ -62,6 +62,7 @@ def recorded(
     out: Path | None = None,
     plan: Mapping[str, Any] | None = None,
     is_there: bool = True,
+    digests: Mapping[str, str] | None = None,
     **last: Any,
 ) -> Run:
     """A merge as an engine leaves it, or, without a `final` event, while it works.
@@ -84,6 +85,7 @@ def recorded(
                 "members": [one.document() for one in who],
                 "weights": list(made.weights),
                 "method": made.method if many > 1 else "",
+                "digests": dict(digests or {}),
                 "path": str(path),
             },
         ),

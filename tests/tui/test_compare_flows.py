@@ -22,7 +22,7 @@ from lora_tui.tui.screens.confirm import Confirm
 from lora_tui.tui.screens.home import HomeScreen
 from lora_tui.tui.screens.log import LogScreen
 
-from .comparisons import of, opened, ready, recorded, trained, usual
+from .comparisons import of, opened, ready, recorded, say, trained, usual
 from .conftest import settled, shown, toasts
 from .data_reports import at_work
 
@@ -47,6 +47,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[Asked]:
 async def test_measuring_anew_beside_a_live_run_asks_first(begun: list[Asked]) -> None:
     who = of(usual()[:2])
     busy = trained("busy", number=9)
+    say(busy, 99, "launched", pid=4242, host="here")  # resumed
     app = LoraTuiApp()
     with busy.lock.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -15,9 +15,9 @@ from lora_tui.tui.screens.ask import Ask
 from lora_tui.tui.screens.confirm import Confirm
 from lora_tui.tui.widgets.type_list import TypeList
 
-from .conftest import shown, toasts
-from .data_reports import at_work, until
-from .exports import keys, opened, press, ready, recorded, row, usual
+from .conftest import Maker, shown, toasts
+from .data_reports import until
+from .exports import keys, opened, press, ready, row, starts, usual
 from .merges import adapter
 
 pytestmark = pytest.mark.usefixtures("shipped")
@@ -29,14 +29,7 @@ USUAL = ("f16", "q8_0", "q4_k_m")
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[ExportPlan]:
     """No engine is launched: what would be exported is noted, and stands at once."""
-    found: list[ExportPlan] = []
-
-    def start(plan: ExportPlan) -> Run:
-        found.append(plan)
-        return recorded(plan.member, plan.quants, folder=Path(plan.folder))
-
-    monkeypatch.setattr(export, "start", start)
-    return found
+    return starts(monkeypatch)
 
 
 # --- before ------------------------------------------------------------------------------------
@@ -172,20 +165,22 @@ async def test_what_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> No
         await press(pilot, "x")
         await until(pilot, lambda: "[b]No.[/b]" in shown(pilot))
         assert "Do this." in shown(pilot) and "✗ failed" in shown(pilot)
-        assert {"x", "space"} <= keys(pilot) and not {"l", "s"} & keys(pilot)
+        assert (
+            {"x", "space"} <= keys(pilot) and "s" not in keys(pilot) and "g log" not in shown(pilot)
+        )
 
 
 async def test_beside_a_live_run_it_is_asked_first(
-    started: list[ExportPlan], monkeypatch: pytest.MonkeyPatch
+    started: list[ExportPlan], make_run: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     who = usual()
     monkeypatch.setattr("lora_tui.jobs.talk.platform.node", lambda: "here")
-    with at_work(Run(Path(who.run))):
-        async with LoraTuiApp().run_test(size=SIZE) as pilot:
-            await opened(pilot, who)
-            await press(pilot, "x")
-            assert isinstance(pilot.app.screen, Confirm) and "Export now?" in shown(pilot)
-            await press(pilot, "n")
-            assert not started
-            await press(pilot, "x", "enter")
-            await until(pilot, lambda: started)
+    make_run("at-work", "running", number=40)
+    async with LoraTuiApp().run_test(size=SIZE) as pilot:
+        await opened(pilot, who)
+        await press(pilot, "x")
+        assert isinstance(pilot.app.screen, Confirm) and "Export now?" in shown(pilot)
+        await press(pilot, "n")
+        assert not started
+        await press(pilot, "x", "enter")
+        await until(pilot, lambda: started)

@@ -29,6 +29,11 @@ def still(shipped: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same paths, disk and no seconds on every machine."""
     for module in (export_words, export_detail):
         monkeypatch.setattr(module, "end_of", lambda _, room: PATH[-room:])
+    labelled = export_detail._labelled
+    anywhere = lambda label, said, *more, **roles: labelled(  # noqa: E731
+        label, PATH if label == "file" else said, *more, **roles
+    )
+    monkeypatch.setattr(export_detail, "_labelled", anywhere)
     typed = [("Ollama", f"ollama create r4-pirate -f {PATH}/Modelfile"), ("llama.cpp", "llama-cli")]
     uses = lambda frame, _: typed if frame and frame.now.modelfile else []  # noqa: E731
     monkeypatch.setattr(export_detail, "uses", uses)
@@ -105,3 +110,11 @@ def test_narrow(snap_compare: Compare) -> None:
     who = usual()
     what_can_come_of_it(who)
     assert snap_compare(LoraTuiApp(), terminal_size=(40, 12), run_before=keys(who))
+
+
+def test_a_page_in_a_narrow_terminal(snap_compare: Compare) -> None:
+    who = usual()
+    what_can_come_of_it(who)
+    assert snap_compare(
+        LoraTuiApp(), terminal_size=(40, 12), run_before=keys(who, "j", "j", "enter", "pagedown")
+    )

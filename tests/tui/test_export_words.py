@@ -101,6 +101,29 @@ def test_after_it_ended_early_what_is_not_whole_says_so() -> None:
     assert line("f16", gone, frame(done("f16"), state="finished")).state[0] == ""
 
 
+def test_verdicts_stay_between_the_end_and_the_next_look() -> None:
+    now = frame(done("f16"), file("q8_0", "proving"), state="finished")
+    behind = export_words.lines(OFFER, replace(CHOICE, looks=1), now)
+    assert [(one.quant, one.state[0]) for one in behind[:2]] == [("f16", "✓ PASS"), ("q8_0", "")]
+    assert behind[0].size == "7.42 MB"
+
+
+def test_what_was_made_of_something_else_is_not_proven() -> None:
+    made = Made(done("q8_0"), NOON, "adapter")
+    offer = replace(OFFER, made={"q8_0": made})
+    assert line("q8_0", offer).state == ("▲ of an earlier adapter", "warn")
+    assert "▲ of an earlier adapter" in text(
+        list(export_detail.short("q8_0", offer, CHOICE, None, 90))
+    )
+    page = text(export_detail.page("q8_0", offer, CHOICE, None, 90))
+    assert "x makes it anew" in " ".join(page.split()) and "✓ PASS" in page
+    now = frame(done("f16"), done("q8_0"), state="finished")
+    foot = text([export_words.foot(offer, CHOICE, now, 90)])
+    assert foot.startswith("✓ finished · 1 PASS, 1 of an earlier adapter")
+    row = TypeRow(line("q8_0", offer), Columns.of([line("q8_0", offer)])).content(38)
+    assert "▲ of an earlier adap…" in row.plain and row.cell_length == 38
+
+
 def test_a_refused_file_says_why() -> None:
     why = {"summary": "It is \x1b[31mtoo small.", "hint": "Take q2_k."}
     for state in ("running", "finished"):

@@ -14,7 +14,7 @@ from lora_tui.core.runs import Run
 from lora_tui.tui import merge_page, merge_words
 from lora_tui.tui.columns import width_of
 from lora_tui.tui.job_watching import Frame
-from lora_tui.tui.merge_form import Draft
+from lora_tui.tui.merge_draft import Draft
 from lora_tui.tui.merge_outlook import Facts, Outlook
 from lora_tui.tui.merge_page import Left
 from lora_tui.tui.widgets.painting import Rows
@@ -159,7 +159,7 @@ def test_damaged_events_change_nothing() -> None:
 def test_the_foot_says_what_is_done_and_how_it_ended() -> None:
     def foot(state: str, seconds: int = 0, **more: Any) -> str:
         frame = Frame(now("r4", **more), state, Run(Path("/x")), seconds)
-        return text((merge_page.foot(frame, 78),))[0]
+        return text((merge_page.foot(frame, Left(), 78),))[0]
 
     working = foot("running", 12, doing="held-out loss of " + NASTY)
     assert working.startswith("● held-out loss of") and working.endswith("leaving lets it go on")

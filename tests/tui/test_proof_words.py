@@ -50,6 +50,14 @@ def test_figures_stand_beside_their_limits() -> None:
     ]
 
 
+@pytest.mark.parametrize("width", [34, 50, 60])
+def test_limits_are_whole_where_names_give_way(width: int) -> None:
+    lines = text(Proof(PASS, proof("q8_0").figures, proof("q8_0").limit), width)
+    figures = [line for line in lines if " at " in line]
+    assert figures and all(len(line) <= width for line in figures)
+    assert any(line.endswith("  at most 0.00100") for line in figures)
+
+
 def test_what_broke_its_limit_is_marked_and_said_first() -> None:
     found = proof("q8_0", FAIL, "The KL divergence is 0.71.")
     assert text(found)[0] == "The KL divergence is 0.71."

@@ -1,5 +1,6 @@
 """A line or two to type, with what is wrong with them said at once."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,17 +13,22 @@ from textual.widgets import Input, Static
 
 from lora_tui.core.text import one_line, printable
 from lora_tui.tui.screens.dialog import Dialog
+from lora_tui.tui.typeahead import TypeAhead
 
 Check = Callable[[str], str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One line to fill in: its label, what stands in it at first, and what is wrong with a text."""
+    """One line to fill in: its label, what stands in it at first, and what is wrong with a text.
+
+    `check` is asked at every key, `look`, which may read the disk, in a thread once it is taken.
+    """
 
     label: str
     value: str = ""
     check: Check = lambda _: None
+    look: Check | None = None
 
 
 class Ask(Dialog[list[str]]):
@@ -45,9 +51,12 @@ class Ask(Dialog[list[str]]):
     @on(Input.Changed)
     def show_problem(self) -> None:
         """Say the first thing that is wrong, while it is typed."""
+        self._say(self._problem)
+
+    def _say(self, problem: str | None) -> None:
         line = self.query_one(".problem", Static)
-        line.update(Content(printable(self._problem or "")))
-        line.display = bool(self._problem)
+        line.update(Content(printable(problem or "")))
+        line.display = bool(problem)
 
     @property
     def _texts(self) -> list[str]:
@@ -59,7 +68,25 @@ class Ask(Dialog[list[str]]):
         return next((said for question, text in pairs if (said := question.check(text))), None)
 
     def action_take(self) -> None:
-        if self._problem is None:
-            self.dismiss(self._texts)
-        else:
+        if self._problem is not None:
             self.app.bell()
+        elif any(question.look for question in self._questions):
+            if isinstance(self.app, TypeAhead):
+                self.app.hold_keys()
+            self.run_worker(self._take_if_sound(), group="look", exit_on_error=False)
+        else:
+            self.dismiss(self._texts)
+
+    async def _take_if_sound(self) -> None:
+        """Take the texts, unless a look at the disk finds something wrong; then it is said."""
+        texts = self._texts
+        try:
+            for question, text in zip(self._questions, texts, strict=True):
+                if question.look and (said := await asyncio.to_thread(question.look, text)):
+                    self._say(said)
+                    self.app.bell()
+                    return
+            self.dismiss(texts)
+        finally:
+            if isinstance(self.app, TypeAhead):
+                self.app.call_later(self.app.release_keys)

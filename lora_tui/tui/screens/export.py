@@ -1,7 +1,8 @@
 """A result written as GGUF: which types, what becomes of this model in them, and each proof."""
 
+import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, ClassVar, cast
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
@@ -22,6 +23,7 @@ from lora_tui.jobs import export
 from lora_tui.tui import export_detail, export_flows
 from lora_tui.tui import export_words as words
 from lora_tui.tui.columns import cut, plain
+from lora_tui.tui.export_keys import KEYS, can
 from lora_tui.tui.export_offer import USUAL, Choice, Offer, OfferWatch
 from lora_tui.tui.failures import Reporting
 from lora_tui.tui.job_watching import Frame, JobWatch
@@ -35,7 +37,6 @@ from lora_tui.tui.widgets.painting import Painting
 from lora_tui.tui.widgets.title_bar import TitleBar
 from lora_tui.tui.widgets.type_list import Columns, TypeList, TypeRow
 
-_BACK = "Leave; what is being exported goes on, and e opens it again"
 _SAYS = {"kept": "files that were whole are kept", "again": "x goes on with it."}
 _PROBLEMS = 4  # lines of the screen for what is wrong
 
@@ -50,22 +51,12 @@ class ExportScreen(Reporting, Screen[None]):
         beside. Each file is proven: llama.cpp computes on it what torch computes on the model, and
         the difference is held to the limit of its type. An export is a process of its own: leaving
         does not stop it, and e on the same run opens it again."""
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("x", "export(False)", "export", tooltip="Write and prove what is ticked"),
-        Binding("s", "stop", "stop", tooltip="End it; files that are whole are kept"),
-        Binding("r", "export(True)", "anew", tooltip="Also what was made and proven before"),
-        Binding("y", "copy", "copy", tooltip="A path, or what to type to use the files"),
-        Binding("q,escape", "back", "back", key_display="q", tooltip=_BACK),
-        Binding("a", "usual", "usual", tooltip="Tick the usual types, or none"),
-        Binding("o", "ask_folder", "folder", tooltip="Where the files go"),
-        Binding("w", "warnings", "warnings", tooltip="What has to be said of the export"),
-        Binding("l", "open_log", "log", key_display="g", tooltip="What the engine printed"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = KEYS
 
     class Looked(Message):
-        """What can be exported, as it was looked up last."""
+        """What can be exported, as it was looked up last; None once nobody looks any more."""
 
-        def __init__(self, offer: Offer) -> None:
+        def __init__(self, offer: Offer | None) -> None:
             super().__init__()
             self.offer = offer
 
@@ -88,6 +79,7 @@ class ExportScreen(Reporting, Screen[None]):
         self.offer = Offer(self.choice)
         self.frame: Frame[Exporting] | None = None
         self._wanted: Latest[Choice | None] = Latest(None)
+        self._looked = asyncio.Event()
         self._cancelled = threading.Event()
 
     def compose(self) -> ComposeResult:
@@ -118,7 +110,11 @@ class ExportScreen(Reporting, Screen[None]):
     def look_up(self) -> None:
         """Look at the model and the disk, and again when something else is chosen."""
         hand_over = lambda offer: self.post_message(self.Looked(offer))  # noqa: E731
-        OfferWatch(self.member, self._wanted, hand_over).run()
+        try:
+            OfferWatch(self.member, self._wanted, hand_over).run()
+        finally:
+            self._wanted.set()
+            self.post_message(self.Looked(None))
 
     def _follow(self, source: Run | Callable[[], Run]) -> None:
         self._cancelled.set()
@@ -137,13 +133,21 @@ class ExportScreen(Reporting, Screen[None]):
     def take_offer(self, event: Looked) -> None:
         """Show what was found; at first also what was chosen when it was exported last."""
         is_first = not self.choice.folder
-        self.offer = event.offer
-        if is_first:
+        self.offer = event.offer or self.offer
+        if event.offer is None and is_first:
+            self.query_one(TypeList).show((), empty="It could not be looked at.")
+        elif event.offer is not None and is_first:
             self.choice = event.offer.choice
-            self._go_to(self._ticked)
+            self.query_one(TypeList).expect(next(iter(self._ticked), ""))
             if event.offer.latest is not None and self.frame is None:
                 self._follow(event.offer.latest)
+        self._note_looked()
         self._show()
+
+    def _note_looked(self) -> None:
+        """Whether the offer is that of the choice, or will never be."""
+        is_of_it = bool(self.offer.kinds) and self.offer.choice == self.choice
+        (self._looked.set if is_of_it or self._wanted.is_set() else self._looked.clear)()
 
     @on(Arrived)
     def take_frame(self, event: Arrived) -> None:
@@ -164,14 +168,15 @@ class ExportScreen(Reporting, Screen[None]):
     def _show(self) -> None:
         if self.is_active or self.app.screen.is_modal:
             self.lay_out()
+        elif isinstance(self.app.screen, PageScreen):
+            self.app.screen.show()
 
     def lay_out(self) -> None:
         """Show everything as it is now."""
         if not self.is_mounted:
             return
         offer, choice, frame = self.offer, self.choice, self.frame
-        lines = words.lines(offer, choice, frame)
-        if lines:
+        if lines := words.lines(offer, choice, frame):
             columns = Columns.of(lines)
             self.query_one(TypeList).show([TypeRow(line, columns) for line in lines])
         head = self.query_one("#head", Painting)
@@ -207,20 +212,11 @@ class ExportScreen(Reporting, Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what can be done now."""
-        frame, is_live = self.frame, words.is_live(self.frame)
-        if action == "export" and parameters[0]:
-            return not is_live and bool(self.choice.quants & self.offer.made.keys())
-        if action in {"export", "tick", "usual", "ask_folder"}:
-            return not is_live and bool(self.offer.kinds)
-        if action == "stop":
-            return frame is not None and is_live and frame.run is not None
         if action == "copy":
             return bool(self._copyable)
-        if action == "warnings":
-            return frame is not None and bool(frame.now.warnings)
-        if action == "open_log":
-            return frame is not None and frame.run is not None
-        return True
+        if (action, parameters) == ("export", (False,)) and not self._looked.is_set():
+            return not words.is_live(self.frame)  # it waits for what is known
+        return can(action, parameters, self.offer, self.choice, self.frame)
 
     @property
     def _chosen(self) -> str:
@@ -230,19 +226,16 @@ class ExportScreen(Reporting, Screen[None]):
     def _ticked(self) -> tuple[str, ...]:
         return tuple(kind.quant for kind in self.offer.kinds if kind.quant in self.choice.quants)
 
-    def _go_to(self, quants: Sequence[str]) -> None:
-        """Put the cursor on the first of these, wherever it will stand."""
-        self.query_one(TypeList).expect(next(iter(quants), ""))
-
     def _choose(self, **changes: Any) -> None:
         self.choice = replace(self.choice, **changes)
         self._wanted.want(self.choice)
+        self._note_looked()
         self.lay_out()
 
     def action_tick(self) -> None:
         """Tick the type at the cursor, or take its tick away, and go on to the next."""
         kind = next((one for one in self.offer.kinds if one.quant == self._chosen), None)
-        if kind is None or kind.refused:
+        if kind is None or (kind.refused and kind.quant not in self.choice.quants):
             self.app.bell()
             return
         self._choose(quants=self.choice.quants ^ {kind.quant})
@@ -250,22 +243,29 @@ class ExportScreen(Reporting, Screen[None]):
 
     def action_usual(self) -> None:
         """Tick the usual types; with some ticked, none."""
-        usual = {kind.quant for kind in self.offer.kinds if kind.quant in USUAL}
-        self._choose(quants=frozenset() if self.choice.quants else frozenset(usual))
+        offered = (kind.quant for kind in self.offer.kinds if not kind.refused)
+        usual = frozenset(quant for quant in offered if quant in USUAL)
+        self._choose(quants=frozenset() if self.choice.quants else usual)
 
     @on(OptionList.OptionSelected)
-    def open_type(self) -> None:
+    def action_look(self) -> None:
         """All that is known of the type at the cursor."""
         if quant := self._chosen:
-            about = partial(export_detail.page, quant, self.offer, self.choice, self.frame)
+            page = partial(export_detail.page, quant)
+            about = lambda width: page(self.offer, self.choice, self.frame, width)  # noqa: E731
             self.app.push_screen(PageScreen(about, self._called, quant))
 
     @asks
     async def action_export(self, again: bool) -> None:
+        await self._looked.wait()
+        latest = self.offer.latest if words.is_live(self.frame) else None
+        if not self.offer.kinds or self.offer.problems or await export_flows.goes_on(latest):
+            self.app.bell()
+            return
         quants, folder = self._ticked, self.choice.folder
         plan = ExportPlan(member=self.member, quants=quants, folder=folder, again=again)
         if await export_flows.may_start(self.app, plan):
-            self._go_to(quants)
+            self.query_one(TypeList).expect(quants[0])
             self._follow(partial(export.start, plan))
 
     @asks

@@ -1,9 +1,7 @@
 """Adapters written into their base: what goes in and how much, then the proof of what came out."""
 
 import asyncio
-import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import ClassVar, cast
 
@@ -12,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
-from textual.screen import Screen
 from textual.widgets import Static
 
 from lora_tui.core import makings
@@ -21,28 +18,27 @@ from lora_tui.core.merging import Folding, Merging
 from lora_tui.core.runs import Run
 from lora_tui.jobs import merge
 from lora_tui.tui import compare_words, merge_asking, merge_page, merge_words
-from lora_tui.tui.columns import cut, plain
-from lora_tui.tui.failures import Reporting
-from lora_tui.tui.job_watching import Frame, JobWatch
-from lora_tui.tui.merge_form import Draft
+from lora_tui.tui.columns import cut
+from lora_tui.tui.job_watching import Frame
+from lora_tui.tui.merge_draft import Draft
 from lora_tui.tui.merge_outlook import look_at
 from lora_tui.tui.merge_page import Left
 from lora_tui.tui.one_at_a_time import asks
-from lora_tui.tui.screens.log import LogScreen
+from lora_tui.tui.screens.job import JobScreen
 from lora_tui.tui.widgets.key_bar import KeyBar
 from lora_tui.tui.widgets.merge_form import MergeForm, MergeList
 from lora_tui.tui.widgets.painting import Painting
 from lora_tui.tui.widgets.paper import Paper
 from lora_tui.tui.widgets.title_bar import TitleBar
 
-_KEPT = {"kept": "nothing of it is left", "again": "r tries again."}
 _AFTER = frozenset({"export", "ask", "stop", "again", "where", "open_log", "delete"})
 
 
-class MergeScreen(Reporting, Screen[None]):
+class MergeScreen(JobScreen[Merging]):
     """A form, and the merge that was started from it; one that was made before comes first."""
 
     CSS_PATH = "merge.tcss"
+    SAYS: ClassVar[dict[str, str]] = {"kept": "nothing of it is left", "again": merge_page.AGAIN}
     AUTO_FOCUS = "MergeList"
     HELP = """One adapter is written into its base, or several with a weight each. What cannot be
         merged right is refused, with the reason. A merge is a process of its own: leaving does not
@@ -66,25 +62,13 @@ class MergeScreen(Reporting, Screen[None]):
             super().__init__()
             self.run, self.draft = run, draft
 
-    class Arrived(Message):
-        """A new frame of the thread that `cancelled` ends; only the latest is shown."""
-
-        def __init__(self, frame: Frame[Merging], found: Left, cancelled: threading.Event) -> None:
-            super().__init__()
-            self.frame, self.found, self.cancelled = frame, found, cancelled
-
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, MergeScreen.Arrived) and message.cancelled is self.cancelled
-
     def __init__(self, members: Sequence[Member]) -> None:
         """Merge `members`, or show how they were merged."""
         super().__init__()
         self._members = tuple(members)
-        self.frame: Frame[Merging] | None = None
         self.found = Left()
         self.is_form = True
         self._opened = asyncio.Event()
-        self._cancelled = threading.Event()
 
     def compose(self) -> ComposeResult:
         yield TitleBar()
@@ -99,10 +83,6 @@ class MergeScreen(Reporting, Screen[None]):
         self._show_face()
         self.look_for_earlier()
 
-    def on_unmount(self) -> None:
-        """Let the thread go; the job goes on."""
-        self._cancelled.set()
-
     @property
     def form(self) -> MergeForm:
         """What is merged, and how."""
@@ -113,44 +93,35 @@ class MergeScreen(Reporting, Screen[None]):
     @work(thread=True, exit_on_error=False, group="open")
     def look_for_earlier(self) -> None:
         """Find the latest merge of the same members."""
-        run = makings.latest("merge", [member.id for member in self._members])
-        self.post_message(self.Opened(run, Draft.again(run) if run else None))
+        run = draft = None
+        try:
+            run = makings.latest("merge", [member.id for member in self._members])
+            draft = Draft.again(run) if run else None
+        finally:  # or every key would wait for it
+            self.post_message(self.Opened(run, draft))
 
     @on(Opened)
     def show_what_there_is(self, event: Opened) -> None:
         """An earlier merge, live or ended; else the form."""
-        self.form.take(event.draft or self.form.draft)
+        if event.draft is not None:
+            self.form.take(event.draft)
         if event.run is not None:
-            self._follow(event.run)
+            self._show_job(event.run)
         self._opened.set()
 
-    def _follow(self, source: Run | Callable[[], Run]) -> None:
-        self._cancelled.set()
-        self._cancelled = threading.Event()
+    def _show_job(self, source: Run | Callable[[], Run]) -> None:
         plan = self.form.draft.plan
-        now = Merging(plan.members, plan.weights, plan.method)
-        self.frame, self.found, self.is_form = Frame(now), Left(), False
-        hand_over = partial(self._hand_over, self._cancelled)
-        self.follow_job(JobWatch(source, Folding(), self._cancelled, hand_over, **_KEPT))
+        self.found, self.is_form = Left(), False
+        self.follow(source, Folding(Merging(plan.members, plan.weights, plan.method)))
         self._show_face()
 
-    def _hand_over(self, cancelled: threading.Event, frame: Frame[Merging]) -> None:
-        self.post_message(self.Arrived(frame, Left.of(frame.now), cancelled))
+    def look_beside(self, frame: Frame[Merging]) -> Left:
+        """What of the merge is on the disk."""
+        return Left.of(frame.now)
 
-    @work(thread=True, exclusive=True, exit_on_error=False, group="follow")
-    def follow_job(self, watch: JobWatch[Merging]) -> None:
-        """Start the job or find it, and follow it until it is over, or the screen closes."""
-        watch.run()
-
-    @on(Arrived)
-    def take_frame(self, event: Arrived) -> None:
-        """Show a frame, or keep it while another screen covers this one."""
-        if event.cancelled is not self._cancelled or self.frame is None:
-            return
-        now = event.frame.now if event.frame.now.members else self.frame.now
-        self.frame, self.found = replace(event.frame, now=now), event.found
-        if self.is_active or self.app.screen.is_modal:
-            self.lay_out()
+    def took(self, frame: Frame[Merging], beside: Left) -> None:
+        """Keep a frame, and what is on the disk."""
+        self.frame, self.found = frame, beside
 
     def on_screen_resume(self) -> None:
         """Show what arrived meanwhile; files may have changed."""
@@ -175,21 +146,18 @@ class MergeScreen(Reporting, Screen[None]):
     def lay_out(self) -> None:
         """Draw what stands now."""
         form, frame = self.form, self.frame
-        names = compare_words.names(form.draft.plan.members)
-        self.query_one(TitleBar).trail = (cut(names, 40), "merge")
         foot = self.query_one("#foot", Painting)
-        summary, hint = ("", "")
+        members, (summary, hint) = form.draft.plan.members, ("", "")
         if self.is_form or frame is None:
             foot.paint((merge_words.foot(form.outlook),))
         else:
-            summary, hint = frame.failure
+            members, (summary, hint) = frame.now.members, frame.failure
             paper = self.query_one("#result", Paper)
             paper.border_title = Content(cut(merge_page.title(frame.now), self.size.width - 6))
             paper.show(merge_page.rows(frame.now, self.found, paper.size.width - 1))
-            foot.paint((merge_page.foot(frame, foot.size.width),))
-        notice = self.query_one("#notice", Static)
-        notice.set_class(bool(summary), "-shown")
-        notice.update(Content.assemble((plain(summary), "bold $text-error"), "\n", plain(hint)))
+            foot.paint((merge_page.foot(frame, self.found, foot.size.width),))
+        self.query_one(TitleBar).trail = (cut(compare_words.names(members), 40), "merge")
+        self.show_notice(summary, hint)
         self.refresh_bindings()
 
     # --- keys ----------------------------------------------------------------------------------
@@ -224,15 +192,11 @@ class MergeScreen(Reporting, Screen[None]):
             self.app.bell()
         elif await merge_asking.may_start(self.app, found):
             out = draft.folder if draft.out else None
-            self._follow(partial(merge.start, draft.plan, out))
-
-    @property
-    def _run(self) -> Run:
-        return cast("Run", cast("Frame[Merging]", self.frame).run)
+            self._show_job(partial(merge.start, draft.plan, out))
 
     @asks
     async def action_stop(self) -> None:
-        await merge_asking.stop(self.app, self._run, cast("Frame[Merging]", self.frame).state)
+        await merge_asking.stop(self.app, self.run_shown, cast("Frame[Merging]", self.frame).state)
 
     @asks
     async def action_export(self) -> None:
@@ -245,7 +209,7 @@ class MergeScreen(Reporting, Screen[None]):
 
     @asks
     async def action_delete(self) -> None:
-        if await merge_asking.delete(self.app, self._run, self.found.model):
+        if await merge_asking.delete(self.app, self.run_shown, self.found.model):
             self.frame = None
             self.action_again()
 
@@ -256,9 +220,6 @@ class MergeScreen(Reporting, Screen[None]):
 
     def action_where(self) -> None:
         merge_asking.say_where(self.app, self.found.model)
-
-    def action_open_log(self) -> None:
-        self.app.push_screen(LogScreen(self._run))
 
     def action_back(self) -> None:
         """From the form back to what it came from."""

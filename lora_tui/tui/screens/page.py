@@ -36,9 +36,9 @@ class PageScreen(Reporting, Screen[None]):
 
     @on(Paper.Room)
     def show(self) -> None:
-        """Lay it out for the present width."""
-        paper = self.query_one(Paper)
-        paper.show(self._lay_out(max(20, paper.size.width - 1)))
+        """Lay it out for the present width, and as things stand now."""
+        for paper in self.query(Paper):
+            paper.show(self._lay_out(max(20, paper.size.width - 1)))
 
     def action_back(self) -> None:
         self.dismiss()

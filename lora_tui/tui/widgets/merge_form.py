@@ -10,42 +10,30 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import OptionList
-from textual.worker import get_current_worker
 
 from lora_tui.core.members import Member
 from lora_tui.tui import merge_asking, merge_words
 from lora_tui.tui.columns import cut
 from lora_tui.tui.failures import Reporting
-from lora_tui.tui.merge_form import Draft
+from lora_tui.tui.merge_draft import Draft
 from lora_tui.tui.merge_outlook import Outlook, look_at
-from lora_tui.tui.merge_words import GAP
+from lora_tui.tui.merge_words import GAP, MemberLine
 from lora_tui.tui.one_at_a_time import asks
+from lora_tui.tui.wanting import Latest
 from lora_tui.tui.widgets.painting import Painting
 from lora_tui.tui.widgets.paper import Paper
 from lora_tui.tui.widgets.row_list import Row, RowList
 
+_START = Binding("t", "screen.start", "merge", tooltip="Write the adapters into their base")
+
 
 class MergeList(RowList):
-    """Adapters, a gap, settings; left and right turn the value of a line, enter asks for it."""
+    """Adapters, a gap, settings; enter asks for what stands in a line."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        _START,
         Binding("enter", "select", "edit", tooltip="Type or choose what stands in this line"),
-        Binding(
-            "right,space",
-            "turn(1)",
-            "change",
-            key_display="arrows",
-            tooltip="A weight by 0.1, a choice by one: left, right",
-        ),
-        Binding("left", "turn(-1)", "change back", show=False),
     ]
-
-    class Turned(Message):
-        """Another value of the line at the cursor is wanted."""
-
-        def __init__(self, by: int) -> None:
-            super().__init__()
-            self.by = by
 
     def show(self, rows: Sequence[Row], *, empty: str = "") -> None:
         """Show these lines; no cursor comes to stand on the gap."""
@@ -58,15 +46,26 @@ class MergeList(RowList):
         """Keep the cursor in sight."""
         self.scroll_to_highlight()
 
-    def action_turn(self, by: int) -> None:
-        self.post_message(self.Turned(by))
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A line on which nothing can be changed is none to edit."""
+        row = next((row for row in self._rows if row.key == self.chosen), None)
+        return action != "select" or not isinstance(row, MemberLine) or row.weight is not None
 
 
 class MergeForm(Reporting, Vertical):
     """Edits a draft, and says what follows from it; the screen starts what it comes to."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("t", "screen.start", "merge", tooltip="Write the adapters into their base"),
+        _START,
+        Binding(
+            "right,space",
+            "turn(1)",
+            "change",
+            key_display="arrows",
+            tooltip="A weight by 0.1, a choice by one: left, right",
+        ),
+        Binding("left", "turn(-1)", "change back", show=False),
+        Binding("enter", "edit_here", show=False),
         Binding("plus", "add", "add", key_display="+", tooltip="Another adapter too"),
         Binding("x,delete", "remove", "remove", tooltip="Leave out the adapter at the cursor"),
         Binding("q,escape", "screen.back", "back", key_display="q"),
@@ -90,33 +89,55 @@ class MergeForm(Reporting, Vertical):
         """All of `members`, alike."""
         super().__init__(id=id)
         self.draft = Draft.of(members)
-        self.outlook: Outlook | None = None
+        self.seen: Outlook | None = None
+        self._wanted: Latest[tuple[Draft, int]] = Latest((self.draft, 0))
 
     def compose(self) -> ComposeResult:
         yield Painting(id="head")
         yield MergeList()
         yield Paper(id="follows")
 
+    def on_mount(self) -> None:
+        """Begin to look."""
+        self.watch_draft()
+
+    def on_unmount(self) -> None:
+        """Let the thread go."""
+        self._wanted.set()
+
     # --- showing -------------------------------------------------------------------------------
+
+    @property
+    def outlook(self) -> Outlook | None:
+        """What is known of the draft as it is now; `seen` may be about the one before it."""
+        return self.seen if self.seen and self.seen.draft == self.draft else None
 
     def take(self, draft: Draft) -> None:
         """Go on with another draft."""
-        self.draft, self.outlook = draft, None
-        self.lay_out()
-        self.look()
+        if draft != self.draft:
+            self.draft = draft
+            self.lay_out()
+            self.look()
 
-    @work(thread=True, exclusive=True, exit_on_error=False, group="look")
     def look(self) -> None:
-        """Say what follows from the draft; the headers of big files take a moment to read."""
-        found = look_at(self.draft)
-        if not get_current_worker().is_cancelled:  # else a newer draft is looked at
-            self.post_message(self.Looked(found))
+        """Look at the draft, though it may be the same: files may have changed."""
+        self._wanted.want((self.draft, self._wanted.value[1] + 1))
+
+    @work(thread=True, exit_on_error=False, group="follow")
+    def watch_draft(self) -> None:
+        """Say what follows from the latest draft; headers of big files take a moment to read."""
+        wanted = self._wanted
+        while not wanted.is_set():
+            now = wanted.value
+            self.post_message(self.Looked(look_at(now[0])))
+            while not wanted.is_set() and wanted.value == now:
+                wanted.wait()
 
     @on(Looked)
     def take_outlook(self, event: Looked) -> None:
         """Show it, if it is about the draft as it is now."""
-        if event.outlook.draft == self.draft:
-            self.outlook = event.outlook
+        if event.outlook.draft == self.draft and event.outlook != self.seen:
+            self.seen = event.outlook
             self.lay_out()
 
     @on(Paper.Room)
@@ -126,8 +147,8 @@ class MergeForm(Reporting, Vertical):
         width = paper.size.width - 1
         self.border_title = Content(cut(f"Merge into {base}", self.size.width - 6))
         self.query_one("#head", Painting).paint((merge_words.head(self.draft, width - 1),))
-        self.query_one(MergeList).show(merge_words.lines(self.draft, self.outlook))
-        paper.show(merge_words.follows(self.outlook, width))
+        self.query_one(MergeList).show(merge_words.lines(self.draft, self.seen))
+        paper.show(merge_words.follows(self.seen, width))
         self.post_message(self.Changed())
 
     # --- keys ----------------------------------------------------------------------------------
@@ -136,6 +157,8 @@ class MergeForm(Reporting, Vertical):
         """Offer only what can be done now."""
         if action in {"remove", "weight"}:
             return self.draft.has_weights and self._place is not None
+        if action == "turn":
+            return self.draft.can_turn(self._key)
         return self.draft.has_weights or parameters != ("method",)
 
     @property
@@ -153,13 +176,11 @@ class MergeForm(Reporting, Vertical):
         """Other keys do something on another line."""
         self.refresh_bindings()
 
-    @on(MergeList.Turned)
-    def turn(self, event: MergeList.Turned) -> None:
-        """Take the next value of the line at the cursor."""
-        self.take(self.draft.turned(self._key, event.by))
+    def action_turn(self, by: int) -> None:
+        self.take(self.draft.turned(self._key, by))
 
     @on(OptionList.OptionSelected)
-    def edit_line(self) -> None:
+    def action_edit_here(self) -> None:
         """Ask for another value of the line at the cursor."""
         self.action_edit(self._key)
 

@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
-from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from lora_tui.tui.columns import left, right, width_of
@@ -36,9 +34,10 @@ class Columns:
     @classmethod
     def of(cls, lines: Sequence[Line]) -> "Columns":
         """Wide enough for all lines."""
+        states = [width_of(line.state[0]) for line in lines]
         return cls(
             quant=max((width_of(line.quant) for line in lines), default=0),
-            state=_STATE if any(line.state[0] for line in lines) else 0,
+            state=max(_STATE, *states) if any(states) else 0,
             said=max((width_of(line.said) for line in lines if line.is_offered), default=0),
         )
 
@@ -49,13 +48,15 @@ class Columns:
             (left(line.quant, self.quant), role),
             (f" {right(line.size, _SIZE)}", role),
         ]
-        if self.state:
-            parts.append((f"  {left(line.state[0], self.state)}", line.state[1] or role))
         room = width - sum(width_of(text) for text, _ in parts) - 2
+        if self.state:
+            state = left(line.state[0], min(self.state, max(_STATE, room)))
+            parts.append((f"  {state}", line.state[1] or role))
+            room -= width_of(state) + 2
         if room - self.said - 2 >= _ABOUT_AT_LEAST and line.is_offered:
             parts.append((f"  {left(line.said, self.said)}", role))
             parts.append((f"  {left(line.about, room - self.said - 2)}", "muted"))
-        else:
+        elif room > 0:
             parts.append((f"  {left(line.said, room)}", role))
         return Content.assemble(*((text, _COLOURS[look]) for text, look in parts))
 
@@ -86,11 +87,10 @@ class TypeList(RowList):
     """The list of types; what its keys do is up to the screen."""
 
     HELP = "A line for each type, the largest of a kind first; space ticks what is to be written."
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "screen.tick", "tick", tooltip="Write this type, or leave it out"),
-        Binding("enter", "select", "look", tooltip="All that is known of it: figures, answers"),
-        Binding("g", "screen.open_log", "log", show=False),
-    ]
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave g and enter to the screen, which has them among its own keys, in its order."""
+        return action not in {"first", "select"}
 
     def go_on(self) -> None:
         """To the next line, and from the last one nowhere."""

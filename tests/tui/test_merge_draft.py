@@ -9,8 +9,8 @@ from lora_tui.core import runs
 from lora_tui.core.members import Member
 from lora_tui.core.merging import DTYPES, METHODS, MergePlan
 from lora_tui.core.presets import Preset
-from lora_tui.tui import merge_form
-from lora_tui.tui.merge_form import Draft
+from lora_tui.tui import merge_draft
+from lora_tui.tui.merge_draft import Draft
 
 
 def who(*names: str, run: str = "") -> list[Member]:
@@ -77,7 +77,7 @@ def test_one_more_and_one_less_keep_what_was_set() -> None:
 def test_what_is_no_weight_is_said(typed: str) -> None:
     item = draft("a", "b").knob_of("member a")
     assert item is not None
-    said = merge_form.wrong_with(item, typed)
+    said = merge_draft.wrong_with(item, typed)
     assert said is not None and said.endswith(".")
 
 
@@ -85,8 +85,8 @@ def test_what_is_no_weight_is_said(typed: str) -> None:
 def test_what_is_a_weight_is_taken_as_typed(typed: str, value: float) -> None:
     item = draft("a", "b").knob_of("member a")
     assert item is not None
-    assert merge_form.wrong_with(item, typed) is None
-    read = merge_form.read(item, typed)
+    assert merge_draft.wrong_with(item, typed) is None
+    read = merge_draft.read(item, typed)
     assert read == value and isinstance(read, float)
 
 
@@ -94,7 +94,7 @@ def test_a_density_of_nothing_and_a_rank_below_nothing_are_refused() -> None:
     found = draft("a", "b")
     for key, typed in (("density", "0"), ("density", "1.5"), ("rank", "-1"), ("seed", "0.5")):
         item = found.knob_of(key)
-        assert item is not None and merge_form.wrong_with(item, typed)
+        assert item is not None and merge_draft.wrong_with(item, typed)
 
 
 def test_one_run_goes_into_its_folder_and_others_into_a_new_one() -> None:

@@ -49,9 +49,9 @@ class Draft:
         try:
             plan = MergePlan.from_document(options)  # type: ignore[arg-type]  # anything at all
             out = str(options["out"])  # type: ignore[index]
+            known = plan.method in METHODS and plan.dtype in DTYPES
         except (LookupError, TypeError, ValueError, AttributeError):
             return None
-        known = plan.method in METHODS and plan.dtype in DTYPES
         if not known or not plan.members or len(plan.members) != len(plan.weights):
             return None
         usual = cls(plan).usual
@@ -117,6 +117,10 @@ class Draft:
         value = round(self.value(key) + by * _STEPS[item.name], _DIGITS)
         fits = parse_or_none(item, in_words(value))
         return self if fits is None else self.with_value(key, fits)
+
+    def can_turn(self, key: str) -> bool:
+        """Whether a line has a next value; what has to be typed has none."""
+        return key in _CHOICES or self.knob_of(key) is not None
 
     def knob_of(self, key: str) -> Knob | None:
         """What may be typed in a line; None if nothing is, or it has no weight."""

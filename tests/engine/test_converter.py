@@ -1,0 +1,54 @@
+"""llama.cpp's own converter, called in this process."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from lora_tui.core import export_tools
+from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.gguf import read_head
+from lora_tui.engine import converter
+from tests.adapters import DEMO_MODEL, write_adapter
+
+
+def test_each_type_and_the_libraries_beside_the_converter_that_is_used(tmp_path):
+    packaged = export_tools.find()
+    folder = tmp_path / "llama.cpp"
+    folder.mkdir()
+    for name in ("convert_hf_to_gguf.py", "convert_lora_to_gguf.py"):
+        shutil.copy(packaged.converter.with_name(name), folder)
+    for name in ("conversion", "gguf-py"):
+        shutil.copytree(packaged.converter.with_name(name), folder / name)
+    own = export_tools.Tools("a user's", folder / "convert_hf_to_gguf.py")
+    arguments, path = list(sys.argv), list(sys.path)
+    for tools, kind in ((packaged, "f16"), (own, "f32"), (packaged, "bf16")):
+        target = tmp_path / f"{kind}.gguf"
+        converter.convert(tools, DEMO_MODEL, target, kind)
+        head = read_head(target)
+        assert head.types.get(kind, 0) >= 29
+        assert head.settings["tokenizer.ggml.pre"] == "smollm"
+        assert head.settings["tokenizer.ggml.add_bos_token"] is False
+        for module in ("gguf", "conversion.base"):
+            place = Path(str(sys.modules[module].__file__))
+            assert tools.converter.parent in place.parents
+    assert (sys.argv, sys.path) == (arguments, path)
+
+
+def test_an_adapter_alone(tmp_path):
+    adapter = write_adapter(tmp_path / "adapter", r=3)
+    converter.convert_adapter(export_tools.find(), adapter, DEMO_MODEL, tmp_path / "a.gguf")
+    head = read_head(tmp_path / "a.gguf")
+    assert head.settings["general.type"] == "adapter"
+    assert head.settings["adapter.lora.alpha"] == 6
+    assert {entry.name.rpartition(".")[0].partition(".weight")[0] for entry in head.tensors} == {
+        f"blk.{number}.{part}" for number in range(4) for part in ("attn_q", "attn_v", "ffn_down")
+    }
+
+
+def test_a_converter_without_the_script_for_adapters_says_what_to_do(tmp_path):
+    tools = export_tools.Tools("old", tmp_path / "convert_hf_to_gguf.py")
+    with pytest.raises(LoraTuiError, match="convert_lora_to_gguf") as raised:
+        converter.convert_adapter(tools, tmp_path, DEMO_MODEL, tmp_path / "a.gguf")
+    assert "Merge" in raised.value.hint
