@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,23 @@ def source_of(member: Member) -> Path | None:
     return model_folder(member.path, member.revision)
 
 
+def fingerprint(plan: ExportPlan, tools: export_tools.Tools) -> Mapping[str, Any]:
+    """What a plan's files are made from, and by what; empty where the base is not here.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    member = plan.member
+    base = source_of(member)
+    if base is None:
+        return {}
+    adapter = (model_folder(member.path) or Path(member.path)) if member.method == "lora" else None
+    makers = dict(tools.versions)
+    with suppress(metadata.PackageNotFoundError):  # run from its source
+        makers["lora-tui"] = metadata.version("lora-tui")
+    return export_files.fingerprint(adapter, base, makers)
+
+
 def _about_types(plan: ExportPlan) -> Iterator[str]:
     if not plan.quants:
         yield "No type is named: name one, as q8_0."
@@ -78,6 +96,11 @@ def _about_types(plan: ExportPlan) -> Iterator[str]:
 
 
 def _about_folder(plan: ExportPlan) -> Iterator[str]:
+    for place in dict.fromkeys((plan.folder, plan.member.path)):
+        if not _is_utf8(place):
+            shown = os.fsencode(place).decode("utf-8", "replace")
+            yield f"{shown} is not named in UTF-8, which llama.cpp cannot write: rename it."
+            return
     folder = Path(plan.folder)
     try:
         existing = next(path for path in (folder, *folder.parents) if path.exists())
@@ -91,6 +114,23 @@ def _about_folder(plan: ExportPlan) -> Iterator[str]:
     for path in (plan.path(quant) for quant in plan.quants):
         if not export_files.is_ours(path):
             yield f"{path} is there already, and no export made it: move it, or name a new folder."
+        elif _is_another(source := export_files.source_of(path), plan.member.path):
+            yield f"{path} was made from {source}: move it, or name another folder."
+
+
+def _is_another(source: str, path: str) -> bool:
+    """Whether a file is of something else; what is no more where it was may have been moved."""
+    if not source or source == path or locations.is_hub_id(source):
+        return source not in {"", path}
+    return Path(source).exists() and Path(source).resolve() != Path(path).resolve()
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _about_absence(member: Member) -> Iterator[str]:
@@ -170,14 +210,23 @@ def _about_shapes(folder: Path, plan: ExportPlan, known: list[str]) -> Iterator[
         )
     forecasts = {quant: quantisation.plan(tensors, config, quant) for quant in known}
     yield from (one.refused for one in forecasts.values() if one.refused)
+    present: Mapping[str, Any] = {}
+    if any(plan.path(quant).exists() for quant in known):  # else a large adapter is read in vain
+        with suppress(OSError, LoraTuiError):  # said elsewhere
+            present = fingerprint(plan, export_tools.find())
     written = {
         quant: one.bytes or 0
         for quant, one in forecasts.items()
-        if plan.again or not plan.path(quant).exists()
+        if plan.again or not _stands(plan.path(quant), present)
     }
     if written or LORA in plan.quants:
         with suppress(OSError):  # a folder that cannot be looked at is named already
             yield from _about_disk(_needs(plan, tensors, config, written))
+
+
+def _stands(path: Path, present: Mapping[str, Any]) -> bool:
+    file = export_files.made(path, present)
+    return bool(file and file.proof and file.proof.passed)
 
 
 def _needs(

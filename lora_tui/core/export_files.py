@@ -20,6 +20,7 @@ from lora_tui.core.proofs import Proof
 from lora_tui.core.runs import Run
 
 _PART = re.compile(r"\..+?\.gguf\.(?P<job>[^/]+?)(\.proof|\.base)?\.part")
+_ENDS = 1 << 16  # bytes at each end of a file that are read to know it again
 _DAY = 86_400
 _READ = frozenset({".json", ".jinja", ".model", ".txt"})
 _WEIGHTS = frozenset({".safetensors", ".bin"})
@@ -35,23 +36,54 @@ def proof_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.proof.json")
 
 
-def finish(part: Path, path: Path, file: ExportFile, fingerprint: Mapping[str, Any]) -> None:
+def finish(
+    part: Path,
+    path: Path,
+    file: ExportFile,
+    fingerprint: Mapping[str, Any],
+    *,
+    source: str = "",
+    asked: Mapping[str, Any] | None = None,
+) -> None:
     """Give a whole file its name, and write down its proof.
 
-    Whatever happens between, a file under its name is never beside another one's proof.
+    A proof names the file it is of: whatever happens between the two renames, no file is taken for
+    one that another one's proof is about.
+
+    Args:
+        part: What was written.
+        path: Its final name.
+        file: What is known of it.
+        fingerprint: What it was made from.
+        source: Whose file it is: what stands under its name may be replaced by the same alone.
+        asked: What it was to be proven on, and its matrix computed from.
 
     Raises:
         OSError: the disk did not take it; what stood there stands there still.
     """
-    document = {**file.document(), "seconds": file.seconds, "fingerprint": dict(fingerprint)}
+    document = {
+        **file.document(),
+        "seconds": file.seconds,
+        "fingerprint": dict(fingerprint),
+        "source": source,
+        "asked": dict(asked or {}),
+        "mark": _mark(part),
+    }
     aside = part.with_name(f"{part.name.removesuffix('.part')}.proof.part")
     with aside.open("w", encoding="utf-8") as proof:
         json.dump(document, proof, indent=1)
         proof.flush()
         os.fsync(proof.fileno())
-    path.unlink(missing_ok=True)
-    aside.replace(proof_of(path))
-    part.replace(path)
+    before = proof_of(path).read_bytes() if proof_of(path).exists() else None
+    aside.replace(proof_of(path))  # first: a file without one is nobody's to replace
+    try:
+        part.replace(path)
+    except OSError:
+        if before is None:
+            proof_of(path).unlink()
+        else:
+            proof_of(path).write_bytes(before)
+        raise
     handle = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -69,6 +101,8 @@ def made(path: Path, fingerprint: Mapping[str, Any] | None = None) -> ExportFile
     document = _read(proof_of(path))
     try:
         if document["bytes"] != path.stat().st_size:
+            return None
+        if document.get("mark") and document["mark"] != _mark(path):
             return None
         if fingerprint is not None and document["fingerprint"] != fingerprint:
             return None
@@ -91,9 +125,31 @@ def fingerprint_of(path: Path) -> dict[str, Any]:
     return stored if isinstance(stored, dict) else {}
 
 
+def asked_of(path: Path) -> dict[str, Any]:
+    """What a file that stands was proven on; empty where that is not known."""
+    stored = _read(proof_of(path)).get("asked")
+    return stored if isinstance(stored, dict) else {}
+
+
 def is_ours(path: Path) -> bool:
     """Whether what stands under a name may be replaced: an export made it, or nothing is there."""
     return not path.exists() or (path.is_file() and "fingerprint" in _read(proof_of(path)))
+
+
+def source_of(path: Path) -> str:
+    """Whose file stands under a name; empty where none does, or where that is not known."""
+    return str(_read(proof_of(path)).get("source") or "") if path.exists() else ""
+
+
+def _mark(path: Path) -> str:
+    """What tells a file from another of its size: when it was written, and its two ends."""
+    stat = path.stat()
+    digest = hashlib.blake2b(f"{stat.st_size} {stat.st_mtime_ns}".encode(), digest_size=16)
+    with path.open("rb") as file:
+        digest.update(file.read(_ENDS))
+        file.seek(max(0, stat.st_size - _ENDS))
+        digest.update(file.read(_ENDS))
+    return digest.hexdigest()
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -102,6 +158,14 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
+
+
+def clear(folder: Path, job: str) -> None:
+    """Remove what one job left half-written; another's name may begin with its own."""
+    for part in folder.glob(".*.part"):
+        found = _PART.fullmatch(part.name)
+        if found is not None and found["job"] == job:
+            part.unlink(missing_ok=True)
 
 
 def clear_dead(folder: Path, jobs: Path) -> None:

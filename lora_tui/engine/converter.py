@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from transformers import AutoConfig, AutoProcessor, AutoTokenizer, dynamic_module_utils
 
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.export_tools import Tools
@@ -27,24 +28,40 @@ _REMEDY = (
     "model: set LORA_TUI_LLAMA_CPP to its folder."
 )
 
+_CODE = "trust_remote_code=True"  # in what transformers says of code that it does not run
+
 
 class TooLarge(LoraTuiError):
     """A weight lies beyond what float16 holds."""
 
 
-def convert(tools: Tools, source: Path, target: Path, kind: str) -> None:
+def convert(tools: Tools, source: Path, target: Path, kind: str, *, trust: bool = False) -> None:
     """Write the model in `source` as a GGUF file of one of the types f32, f16 and bf16.
+
+    Args:
+        tools: Whose script does it.
+        source: The folder of the model.
+        target: The file.
+        kind: One of the types.
+        trust: Whether Python code that comes with the model may run.
 
     Raises:
         TooLarge: f16 does not hold its weights.
         LoraTuiError: the converter does not take the model.
     """
-    with _named(source), _imported(tools.converter) as module, _told_pretokenizer(module):
-        arguments = [str(source), "--outfile", str(target), "--outtype", kind]
+    arguments = [str(source), "--outfile", str(target), "--outtype", kind]
+    with (
+        _named(source),
+        imported(tools.converter) as module,
+        _told_pretokenizer(module),
+        _foreign_code(trust=trust),
+    ):
         _call(tools.converter, arguments, module.main)
 
 
-def convert_adapter(tools: Tools, adapter: Path, base: Path, target: Path) -> None:
+def convert_adapter(
+    tools: Tools, adapter: Path, base: Path, target: Path, *, trust: bool = False
+) -> None:
     """Write an adapter alone as a GGUF file, in float32.
 
     Args:
@@ -52,6 +69,7 @@ def convert_adapter(tools: Tools, adapter: Path, base: Path, target: Path) -> No
         adapter: PEFT's folder.
         base: The folder of its base, of which the configuration is read.
         target: The file.
+        trust: Whether Python code that comes with the base may run.
 
     Raises:
         LoraTuiError: the converter does not take the adapter.
@@ -60,7 +78,7 @@ def convert_adapter(tools: Tools, adapter: Path, base: Path, target: Path) -> No
     if not script.is_file():
         raise LoraTuiError(f"{script} is missing.", "Merge the adapter and export the result.")
     arguments = [str(adapter), "--base", str(base), "--outfile", str(target), "--outtype", "f32"]
-    with _named(adapter), _imported(tools.converter):
+    with _named(adapter), imported(tools.converter), _foreign_code(trust=trust):
         _call(script, arguments, functools.partial(runpy.run_path, str(script), None, "__main__"))
 
 
@@ -74,7 +92,7 @@ def _call(script: Path, arguments: Sequence[str], main: Callable[[], object]) ->
 
 
 @contextlib.contextmanager
-def _imported(converter: Path) -> Iterator[ModuleType]:
+def imported(converter: Path) -> Iterator[ModuleType]:
     """The converter as a module, with the libraries that lie beside it and no others."""
     folder = converter.parent
     before = list(sys.path)
@@ -88,6 +106,39 @@ def _imported(converter: Path) -> Iterator[ModuleType]:
         yield convert_hf_to_gguf
     finally:
         sys.path[:] = before
+
+
+@contextlib.contextmanager
+def _foreign_code(*, trust: bool) -> Iterator[None]:
+    """Keep a model's own Python code from running, whatever the script asks for.
+
+    llama.cpp's classes ask for trust, and a model's config.json chooses the class. What comes with
+    transformers is taken in place of such code; the last door is shut for whoever else loads it.
+    """
+    if trust:
+        yield
+        return
+    with contextlib.ExitStack() as undo:
+
+        def put(owner: Any, name: str, value: Any) -> None:
+            undo.callback(setattr, owner, name, vars(owner)[name])
+            setattr(owner, name, value)
+
+        for owner in (AutoTokenizer, AutoConfig, AutoProcessor):
+            put(owner, "from_pretrained", _untrusting(owner.from_pretrained))
+        put(dynamic_module_utils, "get_class_in_module", _shut)
+        yield
+
+
+def _untrusting(load: Callable[..., Any]) -> Callable[..., Any]:
+    def loaded(*arguments: Any, **options: Any) -> Any:
+        return load(*arguments, **{**options, "trust_remote_code": False})
+
+    return loaded
+
+
+def _shut(*_arguments: Any, **_options: Any) -> None:
+    raise ValueError(_CODE)
 
 
 @contextlib.contextmanager
@@ -150,8 +201,14 @@ def _named(source: Path) -> Iterator[None]:
 
 def _explained(source: Path, error: Exception) -> LoraTuiError:
     if failures.is_out_of_memory(error):
-        summary, hint = failures.explain(error)
+        summary, hint = failures.explain(error, is_training=False)
         return LoraTuiError(summary, hint)
+    if _CODE in str(error):
+        return LoraTuiError(
+            f"{source.name} comes with Python code of its own, which is not run unasked.",
+            "If you trust its author, export a run whose preset says so: "
+            "model.trust_remote_code = true.",
+        )
     where = traceback.extract_tb(error.__traceback__)[-1]
     if isinstance(error, AssertionError) and "vocab_size" in (where.line or ""):
         return _too_many_tokens(source)

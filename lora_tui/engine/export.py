@@ -8,7 +8,7 @@ from lora_tui.core import export_check, export_files, export_tools, quantisation
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.exporting import ExportFile, ExportPlan
 from lora_tui.core.files import private_folder
-from lora_tui.core.parameters import model_folder, read_config
+from lora_tui.core.parameters import read_config
 from lora_tui.core.quantisation import QUANTS
 from lora_tui.core.safetensors import read_model
 from lora_tui.engine import export_use, job
@@ -28,7 +28,7 @@ def work(begun: Job) -> None:
     tools = export_tools.find()
     folder = private_folder(Path(plan.folder))
     export_files.clear_dead(folder, begun.run.path.parent)
-    fingerprint = _fingerprint(plan, tools)
+    fingerprint = export_check.fingerprint(plan, tools)
     pending = export.pending(fingerprint)
     if pending:
         current = with_torch(begun)
@@ -37,16 +37,6 @@ def work(begun: Job) -> None:
         Making(current, export, tools, fingerprint).make(pending)
     export_use.describe(begun, plan, export.made, is_new=bool(pending))
     begun.end("finished")
-
-
-def _fingerprint(plan: ExportPlan, tools: export_tools.Tools) -> Mapping[str, Any]:
-    """What the files are made from; empty where the base is still to be fetched."""
-    member = plan.member
-    base = export_check.source_of(member)
-    if base is None:
-        return {}
-    adapter = (model_folder(member.path) or Path(member.path)) if member.method == "lora" else None
-    return export_files.fingerprint(adapter, base, tools.versions)
 
 
 class Export:
@@ -62,6 +52,7 @@ class Export:
         """
         self.job, self.plan, self.has_rows = begun, plan, has_rows
         self.quants = tuple(dict.fromkeys(plan.quants))
+        self.asked = {"rows": plan.rows, "data": repr(begun.preset.data) if has_rows else ""}
         self.made: dict[str, ExportFile] = {}
         self.sizes = self._sizes()
         files = [
@@ -88,10 +79,19 @@ class Export:
         """What is to be made; what stands from before, with a proof that it passed, is kept."""
         for quant in () if self.plan.again or not fingerprint else self.quants:
             kept = export_files.made(self.plan.path(quant), fingerprint)
-            if kept is not None and kept.quant == quant and kept.proof and kept.proof.passed:
+            is_proven = kept is not None and kept.proof is not None and kept.proof.passed
+            if kept and is_proven and kept.quant == quant and self._suffices(quant):
                 self.made[quant] = kept
                 self.tell(kept, kept=True)
         return [quant for quant in self.quants if quant not in self.made]
+
+    def _suffices(self, quant: str) -> bool:
+        """Whether a file was proven on as many rows, and rounded by the same ones, as is asked."""
+        asked = export_files.asked_of(self.plan.path(quant))
+        if asked.get("rows", self.plan.rows) < self.plan.rows:
+            return False
+        is_rounded = quant in QUANTS and bool(QUANTS[quant].matrix)
+        return not is_rounded or asked.get("data", self.asked["data"]) == self.asked["data"]
 
     def tell(self, file: ExportFile, *, kept: bool = False) -> None:
         """Say that a file is whole, and how it was proven if it was."""

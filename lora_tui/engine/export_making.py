@@ -15,7 +15,7 @@ from lora_tui.core.export_tools import Tools
 from lora_tui.core.exporting import LORA, ExportFile
 from lora_tui.core.gguf import Head
 from lora_tui.core.parameters import model_folder
-from lora_tui.core.proofs import UNKNOWN, Proof
+from lora_tui.core.proofs import FAIL, UNKNOWN, Proof
 from lora_tui.core.quantisation import NEEDED, QUANTS, Quant
 from lora_tui.engine import converter, export_source, failures, gguf_proof, importance, quantiser
 from lora_tui.engine.export import Export
@@ -50,6 +50,7 @@ class Making:
         """
         self.job, self.export, self.plan = job, export, export.plan
         self.tools, self.fingerprint = tools, fingerprint
+        self.trust = job.preset.model.trust_remote_code
         self._reference: gguf_proof.Reference | None = None
         self._matrix: Matrix | LoraTuiError | None = None
         self._told = 0.0
@@ -73,8 +74,7 @@ class Making:
                         with self._refusing(quant):
                             self._quantised(QUANTS[quant], first)
         finally:
-            for part in Path(self.plan.folder).glob(f".*.{self.job.run.id}*.part"):
-                part.unlink(missing_ok=True)
+            export_files.clear(Path(self.plan.folder), self.job.run.id)
 
     @contextmanager
     def _refusing(self, quant: str) -> Iterator[None]:
@@ -86,7 +86,8 @@ class Making:
         except Exception as error:  # whatever a library raises is said of this file
             print(failures.without_tokens(traceback.format_exc()), file=sys.stderr, flush=True)
             self._part(quant).unlink(missing_ok=True)  # the others may need the room
-            self.export.refuse(quant, *map(failures.without_tokens, failures.explain(error)))
+            said = failures.explain(error, is_training=False)
+            self.export.refuse(quant, *map(failures.without_tokens, said))
 
     def _part(self, quant: str) -> Path:
         return export_files.part_of(self.plan.path(quant), self.job.run.id)
@@ -117,7 +118,7 @@ class Making:
             size = self.export.sizes.get(quant.name)
             tell = self._sharing(what, quant.name)
             with export_source.growing(part, size, tell):
-                head = export_source.convert(self.tools, folder, part, quant)
+                head = export_source.convert(self.tools, folder, part, quant, trust=self.trust)
         proof = self._finish(quant.name, part, head, time.perf_counter() - began)
         is_named = quant.name in self.export.made
         return First(quant, self.plan.path(quant.name) if is_named else part, proof)
@@ -131,14 +132,14 @@ class Making:
             raise LoraTuiError(f"{member.base} is not on this machine.", "Fetch it first.")
         part, began = self._part(LORA), time.perf_counter()
         folder = model_folder(member.path) or Path(member.path)
-        converter.convert_adapter(self.tools, folder, base, part)
+        converter.convert_adapter(self.tools, folder, base, part, trust=self.trust)
         quantiser.sync(part)
         head = gguf.read_head(part)
         seconds = time.perf_counter() - began
         whole = part.with_name(f"{part.name.removesuffix('.part')}.base.part")
         self._doing("applying it to its base, to prove it", LORA, "writing")
         try:
-            quant = export_source.convert_base(self.tools, base, whole)
+            quant = export_source.convert_base(self.tools, base, whole, trust=self.trust)
             export_source.apply(part, whole)
             self._finish(LORA, part, head, seconds, measured=(whole, quant.name))
         finally:
@@ -195,17 +196,19 @@ class Making:
             name = self.plan.member.name
             return LoraTuiError(f"It is computed from training data, and none is known of {name}.")
         self._doing("computing the importance matrix")
-        resident = self._measured().resident
-        target = self.job.run.path / "imatrix.gguf"
+        reference = self._measured()
+        resident, target = reference.resident, self.job.run.path / "imatrix.gguf"
+        resident.use(reference.id)  # a proof leaves the base in its place
         try:
-            return importance.compute(
-                resident.model,
-                self.job.preset,
-                resident.template,
-                first.path,
-                target,
-                stop=self.job.stop,
-            )
+            with converter.imported(self.tools.converter):
+                return importance.compute(
+                    resident.model,
+                    self.job.preset,
+                    resident.template,
+                    first.path,
+                    target,
+                    stop=self.job.stop,
+                )
         except LoraTuiError as error:
             return error
 
@@ -243,8 +246,12 @@ class Making:
             proof = replace(proof, figures=line)
         if name in self.export.quants:
             file = replace(file, proof=proof)
+            was = export_files.made(path)
+            if proof.verdict == FAIL and was and was.proof and was.proof.passed:
+                self.job.warn(f"{path.name} passed before; what replaces it now does not.")
+            source, asked = self.plan.member.path, self.export.asked
             with self.job.stop.deferred():
-                export_files.finish(part, path, file, self.fingerprint)
+                export_files.finish(part, path, file, self.fingerprint, source=source, asked=asked)
                 self.export.made[name] = file
                 self.job.emit("proof", quant=name, **proof.document())
             self.job.stop.check()
@@ -255,7 +262,8 @@ class Making:
             return gguf_proof.prove(self._measured(), file, name, job=self.job)
         except Exception as error:  # a file that cannot be measured is said to be so, and stays
             print(failures.without_tokens(traceback.format_exc()), file=sys.stderr, flush=True)
-            summary, _ = map(failures.without_tokens, failures.explain(error))
+            said, _ = failures.explain(error, is_training=False)
+            summary = failures.without_tokens(said)
             return Proof(UNKNOWN, reasons=(f"It could not be measured: {summary}",))
 
     def _measured(self) -> gguf_proof.Reference:

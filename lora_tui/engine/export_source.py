@@ -77,7 +77,7 @@ def model_folder(job: TorchJob, plan: ExportPlan, first: Quant) -> Iterator[Path
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def convert(tools: Tools, source: Path, target: Path, quant: Quant) -> Head:
+def convert(tools: Tools, source: Path, target: Path, quant: Quant, *, trust: bool = False) -> Head:
     """Convert a folder, and read back what came of it.
 
     Raises:
@@ -85,21 +85,21 @@ def convert(tools: Tools, source: Path, target: Path, quant: Quant) -> Head:
             off.
     """
     with room(target.parent):
-        converter.convert(tools, source, target, quant.name)
+        converter.convert(tools, source, target, quant.name, trust=trust)
         sync(target)
     return gguf.read_head(target)
 
 
-def convert_base(tools: Tools, base: Path, target: Path) -> Quant:
+def convert_base(tools: Tools, base: Path, target: Path, *, trust: bool = False) -> Quant:
     """Convert a base to the smaller type that holds its weights, and say which.
 
     Raises:
         LoraTuiError: as `convert`.
     """
     try:
-        convert(tools, base, target, QUANTS["f16"])
+        convert(tools, base, target, QUANTS["f16"], trust=trust)
     except converter.TooLarge:
-        convert(tools, base, target, QUANTS["f32"])
+        convert(tools, base, target, QUANTS["f32"], trust=trust)
         return QUANTS["f32"]
     return QUANTS["f16"]
 

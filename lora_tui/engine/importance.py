@@ -86,7 +86,7 @@ def _rows(preset: Preset, template: ChatTemplate) -> Iterator[Sequence[int]]:
 
 def _names(model: Any, head: gguf_files.Head) -> list[tuple[nn.Module, str]]:
     """The linear layers, each with the tensor that the converter made of it."""
-    import gguf  # the converter's own, which is loaded already
+    import gguf  # the converter's own: whoever calls has its folder first
 
     architecture = head.settings["general.architecture"]
     kind = next(one for one, name in gguf.MODEL_ARCH_NAMES.items() if name == architecture)

@@ -67,7 +67,7 @@ def _wanted(name: str, before: Mapping[str, Any], files: Files) -> torch.Tensor 
         return None
     if (trained := files.tensors.get(_PREFIX + name)) is not None:
         return trained.float()
-    if name not in before:
+    if name not in before or (files.config.use_dora and files.config.fan_in_fan_out):
         return None
     module = name.removesuffix(".weight")
     own = {key: at for key, at in files.tensors.items() if module_of(key) == module}

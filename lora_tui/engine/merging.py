@@ -230,7 +230,7 @@ def _is_finite(weight: torch.Tensor) -> bool:
 
 
 def _tokenizer(preset: Preset, member: Member, model: Any) -> tuple[Any, list[str]]:
-    """The base's tokenizer, or the adapter's own where that has another template: it learnt that."""
+    """The base's tokenizer, or the adapter's own where it learnt another template or tokens."""
     base = models.load_tokenizer(preset)
     folder = model_folder(member.path) or Path(member.path)
     if not (folder / "tokenizer.json").is_file():
@@ -242,7 +242,11 @@ def _tokenizer(preset: Preset, member: Member, model: Any) -> tuple[Any, list[st
         return base, [said]
     if len(own) > model.get_input_embeddings().weight.shape[0]:
         return base, ["The adapter's tokenizer has more tokens than the model: the base's is used."]
+    told = []
+    if own.get_vocab() != base.get_vocab():
+        told.append("The adapter brings tokens of its own: they are written.")
     if own.chat_template and own.chat_template != base.chat_template:
-        said = ["The adapter brings a chat template of its own: that is written."]
-        return own, [] if member.run else said  # a run says so itself
-    return base, []
+        told.append("The adapter brings a chat template of its own: that is written.")
+    elif told and not own.chat_template:
+        own.chat_template = base.chat_template
+    return (own, [] if member.run else told) if told else (base, [])  # a run says so itself

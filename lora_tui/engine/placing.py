@@ -20,6 +20,7 @@ def aside(place: Path) -> Iterator[Path]:
         LoraTuiError: another process writes there now.
         OSError: the disk is full, or the folder may not be written.
     """
+    place = place.resolve()  # of a link, what it points to
     recover(place)
     new = place.with_name(f".{place.name}.new")
     remove_stale(place)
@@ -72,7 +73,11 @@ def _swap(new: Path, place: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
     if place.exists():
         place.rename(old)
-    new.rename(place)
+    try:
+        new.rename(place)
+    except BaseException:
+        recover(place)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 

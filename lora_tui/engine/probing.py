@@ -59,7 +59,7 @@ def probes(preset: Preset, has_rows: bool, template: ChatTemplate, most: int) ->
         most: How many.
 
     Raises:
-        LoraTuiError: not even the demo's rows can be read.
+        LoraTuiError: not even the demo's rows can be read, or the template refuses them all.
     """
     warnings = []
     if has_rows:
@@ -70,6 +70,11 @@ def probes(preset: Preset, has_rows: bool, template: ChatTemplate, most: int) ->
             warnings.append(f"Held-out rows cannot be read: {error.summary}")
     text = "It is measured on the demo's questions, which say little of what it was trained for."
     found = _of(replace(preset, data=DataSettings()), template, most)
+    if not found.examples:
+        raise LoraTuiError(
+            "There is nothing to measure on: the model's chat template takes no conversation.",
+            "Correct the template in its tokenizer's files.",
+        )
     return replace(found, warnings=(*warnings, text))
 
 

@@ -24,7 +24,7 @@ _PARENT_DIED = 1  # prctl(2): PR_SET_PDEATHSIG
 
 def main(folder: Path) -> int:
     """Do what the request in `folder` says."""
-    ctypes.CDLL(None).prctl(_PARENT_DIED, signal.SIGKILL)
+    _die_with_parent()
     request = json.loads((folder / "request.json").read_text("utf-8"))
     if command := request["command"]:  # a llama.cpp that is built; it keeps to what was just set
         os.execv(command[0], command)
@@ -53,6 +53,12 @@ def main(folder: Path) -> int:
         print(error, flush=True)
         return 1
     return 0
+
+
+def _die_with_parent() -> None:
+    """Where the system knows how; elsewhere an orphan goes on to the end of its file."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PARENT_DIED, signal.SIGKILL)
 
 
 class _Entry(ctypes.Structure):

@@ -6,9 +6,10 @@ import shutil
 
 import pytest
 
-from lora_tui.core import export_check, export_files, hardware, members
-from lora_tui.core.exporting import ExportPlan
+from lora_tui.core import export_check, export_files, export_tools, hardware, members
+from lora_tui.core.exporting import ExportFile, ExportPlan
 from lora_tui.core.members import Member
+from lora_tui.core.proofs import PASS, Proof
 from tests.adapters import DEMO_MODEL, write_adapter
 
 
@@ -136,6 +137,38 @@ def test_too_little_room_counts_files_and_what_they_are_made_from(model, tmp_pat
     assert "7.42 MB are needed" in refusals(adapter, "lora", tmp_path)[0]
     monkeypatch.setattr(hardware, "free_disk", lambda _: 11_000_000)
     plan = plan_of(model, folder=tmp_path)
-    plan.path("q8_0").write_text("there")
-    export_files.proof_of(plan.path("q8_0")).write_text(json.dumps({"fingerprint": {}}))
+    write_made(plan)
     assert export_check.refusals(plan) == []
+    os.utime(model / "model.safetensors", (1, 1))  # trained on: the file is made anew
+    assert "are needed" in export_check.refusals(plan)[0]
+
+
+def write_made(plan, quant="q8_0"):
+    """What looks like a file that an export made and proved."""
+    path = plan.path(quant)
+    part = export_files.part_of(path, "job")
+    part.write_bytes(b"weights")
+    file = ExportFile(quant, str(path), "done", None, 7, {}, 1.0, Proof(PASS))
+    made_from = export_check.fingerprint(plan, export_tools.find())
+    export_files.finish(part, path, file, made_from, source=plan.member.path)
+
+
+def test_another_ones_file_of_the_same_name_is_not_replaced(tmp_path):
+    first = write_adapter(tmp_path / "a" / "adapter")
+    other = write_adapter(tmp_path / "b" / "adapter")
+    plan = plan_of(first, folder=tmp_path / "to")
+    (tmp_path / "to").mkdir()
+    write_made(plan)
+    assert export_check.refusals(plan) == []
+    (said,) = refusals(other, "q8_0", tmp_path / "to")
+    assert f"was made from {first}: move it, or name another folder" in said
+    first.rename(tmp_path / "moved")
+    assert refusals(tmp_path / "moved", "q8_0", tmp_path / "to") == []
+
+
+def test_a_folder_that_is_not_named_in_utf_8(model, tmp_path):
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/odd\xff")
+    (said,) = refusals(model, "q8_0", odd)
+    assert "not named in UTF-8" in said and said.encode()
+    shutil.copytree(model, odd)
+    assert any("not named in UTF-8" in line for line in refusals(odd, "q8_0", tmp_path))

@@ -48,6 +48,10 @@ def change_size(path):
     path.write_bytes(b"other weights")
 
 
+def change_content(path):
+    path.write_bytes(b"WEIGHTS")
+
+
 def lose_verdict(path):
     document = json.loads(proof_of(path).read_text("utf-8"))
     document["proof"]["verdict"] = "fine"
@@ -56,7 +60,14 @@ def lose_verdict(path):
 
 @pytest.mark.parametrize(
     "damage",
-    [spoil_proof, change_size, lose_verdict, os.remove, lambda path: proof_of(path).unlink()],
+    [
+        spoil_proof,
+        change_size,
+        change_content,
+        lose_verdict,
+        os.remove,
+        lambda path: proof_of(path).unlink(),
+    ],
 )
 def test_what_is_not_as_it_was_left_is_not_kept(damage, tmp_path):
     path, _ = finished(tmp_path)
@@ -102,6 +113,40 @@ def _crash_after(steps, patch):
 
     for name in ("open", "unlink", "replace"):
         counted(name)
+
+
+def test_what_cannot_get_its_name_leaves_what_stood_there(tmp_path):
+    (tmp_path / "a-Q8_0.gguf").mkdir()
+    with pytest.raises(OSError):
+        finished(tmp_path)
+    assert not proof_of(tmp_path / "a-Q8_0.gguf").exists()
+    proof_of(tmp_path / "a-Q8_0.gguf").write_text("before")
+    with pytest.raises(OSError):
+        finished(tmp_path)
+    assert proof_of(tmp_path / "a-Q8_0.gguf").read_text() == "before"
+
+
+def test_a_crash_between_the_renames_leaves_nothing_that_the_next_export_may_not_replace(
+    tmp_path, monkeypatch
+):
+    for steps in range(8):
+        folder = tmp_path / str(steps)
+        folder.mkdir()
+        with monkeypatch.context() as patch:
+            _crash_after(steps, patch)
+            with suppress(KeyboardInterrupt):
+                finished(folder)
+        assert is_ours(folder / "a-Q8_0.gguf")
+
+
+def test_a_job_clears_up_after_itself_and_not_after_one_whose_name_begins_as_its_own(tmp_path):
+    path = tmp_path / "a-Q8_0.gguf"
+    for job in ("job", "job-2"):
+        part_of(path, job).write_bytes(b"half")
+        (tmp_path / f".a-LORA.gguf.{job}.base.part").write_bytes(b"half")
+    export_files.clear(tmp_path, "job")
+    left = {one.name for one in tmp_path.iterdir()}
+    assert left == {part_of(path, "job-2").name, ".a-LORA.gguf.job-2.base.part"}
 
 
 def test_only_what_an_export_made_may_be_replaced(tmp_path):

@@ -1,10 +1,13 @@
 """llama.cpp's own converter, called in this process."""
 
+import json
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from transformers import dynamic_module_utils
 
 from lora_tui.core import export_tools
 from lora_tui.core.errors import LoraTuiError
@@ -52,3 +55,38 @@ def test_a_converter_without_the_script_for_adapters_says_what_to_do(tmp_path):
     with pytest.raises(LoraTuiError, match="convert_lora_to_gguf") as raised:
         converter.convert_adapter(tools, tmp_path, DEMO_MODEL, tmp_path / "a.gguf")
     assert "Merge" in raised.value.hint
+
+
+@pytest.mark.parametrize("config", [{"architectures": ["LLaDAModelLM"]}, {}])
+def test_code_that_comes_with_a_model_is_not_run_unless_it_is_trusted(
+    config, tmp_path, monkeypatch
+):
+    """llama.cpp's class for LLaDA asks transformers to trust whatever lies beside the tokenizer."""
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+    model, ran = tmp_path / "model", tmp_path / "ran"
+    shutil.copytree(DEMO_MODEL, model)
+    change(model / "config.json", **config, auto_map={"AutoConfig": "tok.Own"})
+    named = {"AutoTokenizer": ["tok.Own", "tok.Own"]}
+    change(model / "tokenizer_config.json", auto_map=named, tokenizer_class="Own")
+    (model / "tok.py").write_text(
+        f"open({str(ran)!r}, 'w').close()\n"
+        "from transformers import PreTrainedTokenizerFast\n"
+        "class Own(PreTrainedTokenizerFast):\n    pass\n"
+    )
+    tools, target = export_tools.find(), tmp_path / "x.gguf"
+    with pytest.raises(LoraTuiError, match=r"Python code of its own") as raised:
+        converter.convert(tools, model, target, "f16")
+    assert "trust_remote_code = true" in raised.value.hint and not ran.exists()
+    adapter = write_adapter(tmp_path / "adapter", base=model)
+    with suppress(LoraTuiError):
+        converter.convert_adapter(tools, adapter, model, target)
+    assert not ran.exists()
+    with suppress(LoraTuiError):
+        converter.convert(tools, model, target, "f16", trust=True)
+    assert ran.exists() or not config
+
+
+def change(path, **values):
+    document = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps({**document, **values}), "utf-8")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from peft import PeftModel
@@ -30,7 +31,7 @@ class Exported:
     base: Path
     adapter: Path
     reference: gguf_proof.Reference
-    job: SimpleNamespace
+    job: Any
     files: dict[str, Path] = field(default_factory=dict)
 
     def merged(self, name: str, change: Callable[[PeftModel], object] = lambda _: None) -> Path:
@@ -79,7 +80,7 @@ def exported(request, tmp_path_factory) -> Exported:
         preset_files.find("demo"), [f"model.name_or_path={base}", "engine.device=cpu"]
     )
     platform = Platform("transformers", "cpu", bfloat16=False)
-    job = SimpleNamespace(preset=preset, platform=platform, stop=NEVER)
+    job: Any = SimpleNamespace(preset=preset, platform=platform, stop=NEVER)
     member = members.of_reference(str(adapter))
     reference = gguf_proof.Reference(job, member, has_rows=True, rows=6)
     found = Exported(request.param, home, base, adapter, reference, job)
@@ -113,10 +114,10 @@ def planted(exported) -> dict[str, Path]:
     shutil.copytree(exported.home / "whole", folder)
     faults.other_merges(folder)
     found[faults.other_merges.__name__] = exported.converted(folder)
-    for fault in faults.IN_FILE:
-        file = found[fault.__name__] = exported.home / f"{fault.__name__}.gguf"
+    for spoil in faults.IN_FILE:
+        file = found[spoil.__name__] = exported.home / f"{spoil.__name__}.gguf"
         shutil.copy(exported.files["f16"], file)
-        fault(file, exported.kind)
+        spoil(file, exported.kind)
     return found
 
 

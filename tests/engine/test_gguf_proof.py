@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -22,15 +23,15 @@ from lora_tui.engine.stopping import StopRequested
 from lora_tui.engine.templates import ChatTemplate
 from tests.adapters import DEMO_MODEL
 
-NEVER = SimpleNamespace(requested=False, check=lambda: None)
+NEVER: Any = SimpleNamespace(requested=False, check=lambda: None)
 
 
 @pytest.fixture(scope="module")
-def demo() -> tuple[gguf_proof.Reference, Path, SimpleNamespace]:
+def demo() -> tuple[gguf_proof.Reference, Any]:
     """The demo's base by itself, as a reference and as a file."""
     preset = preset_files.with_settings(preset_files.find("demo"), ["engine.device=cpu"])
     platform = Platform("transformers", "cpu", bfloat16=False)
-    job = SimpleNamespace(preset=preset, platform=platform, stop=NEVER)
+    job: Any = SimpleNamespace(preset=preset, platform=platform, stop=NEVER)
     member = replace(members.of_source(str(DEMO_MODEL)), base="demo")
     return gguf_proof.Reference(job, member, has_rows=True, rows=4), job
 
@@ -239,7 +240,7 @@ def test_stopping_leaves_no_child(demo, file):
         if not left[0]:
             raise StopRequested
 
-    stopping = SimpleNamespace(**{**vars(job), "stop": SimpleNamespace(check=check)})
+    stopping: Any = SimpleNamespace(**{**vars(job), "stop": SimpleNamespace(check=check)})
     with pytest.raises(StopRequested):
         gguf_proof.prove(reference, file, "f32", job=stopping)
     assert left == [0] and not children()
@@ -256,6 +257,7 @@ def test_a_child_ends_with_its_parent(verb, file):
     parent = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    assert parent.stdout is not None
     child = os.pidfd_open(int(parent.stdout.readline()))
     parent.kill()
     parent.communicate()

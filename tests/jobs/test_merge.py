@@ -1,12 +1,14 @@
 """What a merge is refused for before anything is made, and where its result may go."""
 
+import shutil
+
 import pytest
 
 from lora_tui.core import locations, members, runs
 from lora_tui.core.errors import BadInput
-from lora_tui.core.merging import MergePlan
+from lora_tui.core.merging import REPORT, MergePlan
 from lora_tui.jobs import merge
-from tests.adapters import write_adapter
+from tests.adapters import DEMO_MODEL, write_adapter
 
 
 def plan_of(*folders, **settings):
@@ -32,6 +34,18 @@ def test_what_stands_there_is_not_lost(tmp_path):
     earlier, empty = tmp_path / "earlier", tmp_path / "empty"
     for folder in (earlier, empty):
         folder.mkdir()
-    (earlier / merge.REPORT).write_text("{}")
+    (earlier / REPORT).write_text("{}")
     for free in (earlier, empty, tmp_path / "new"):
-        merge.refuse_taken(free, merge.REPORT)
+        merge.refuse_taken(free, REPORT)
+
+
+def test_what_is_merged_is_not_written_over(tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(DEMO_MODEL, base)
+    (base / REPORT).write_text("{}")  # a merge made it, and more is trained on it
+    adapter = write_adapter(base / "adapter", base=base)
+    plan = MergePlan(members=(members.of_reference(str(adapter)),))
+    for out in (base, adapter, tmp_path):
+        with pytest.raises(BadInput, match=r"lies in|something else"):
+            merge.start(plan, out)
+    assert not runs.list_runs(locations.merges_folder())

@@ -22,8 +22,8 @@ from lora_tui.tui.screens.confirm import Confirm
 from lora_tui.tui.screens.home import HomeScreen
 from lora_tui.tui.screens.log import LogScreen
 
-from .comparisons import of, opened, ready, recorded, say, trained, usual
-from .conftest import settled, shown, toasts
+from .comparisons import of, opened, ready, recorded, trained, usual
+from .conftest import say, settled, shown, toasts
 from .data_reports import at_work
 
 pytestmark = pytest.mark.usefixtures("shipped")
