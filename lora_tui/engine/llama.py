@@ -24,6 +24,9 @@ Reply = tuple[Mapping[str, Any], Iterable[bytes]]
 _PYTHON, _FAILED = 1, 3
 """What a child exits with where it never began to serve, and where it had to leave off."""
 
+_UNKNOWN_KIND = "unknown model architecture"
+"""What llama.cpp says of a kind of model that is newer than it is: a whole file fails so too."""
+
 
 class Broken(LoraTuiError):
     """llama.cpp cannot do what every whole file allows: the file is at fault."""
@@ -65,7 +68,7 @@ class Llama:
 
         Raises:
             Broken: it refuses, or is gone.
-            LoraTuiError: its library is missing, or it was killed.
+            LoraTuiError: its library is missing or older than the model's kind, or it was killed.
         """
         assert self._child.stdin is not None and self._child.stdout is not None
         try:
@@ -78,7 +81,10 @@ class Llama:
             raise self._gone()
         reply: dict[str, Any] = json.loads(line)
         if "error" in reply:
-            raise Broken(f"llama.cpp says: {reply['error'].strip().rstrip('.')}.", "")
+            said = f"llama.cpp says: {reply['error'].strip().rstrip('.')}."
+            if _UNKNOWN_KIND in said:
+                raise LoraTuiError(said, "Try the file with the llama.cpp that is to run it.")
+            raise Broken(said, "")
         return reply
 
     def bytes(self, size: int) -> bytearray:

@@ -81,8 +81,8 @@ def _prompt(prompt: str, width: int) -> Iterator[Row]:
         yield (mark, "accent"), (line, "strong")
         mark = " " * _GUTTER
     if len(lines) > _PROMPT_LINES:
-        words = f"  ({len(lines) - _PROMPT_LINES:,} lines more; all of it was asked)"
-        yield ((cut(words, width), "muted"),)
+        words = f"({len(lines) - _PROMPT_LINES:,} lines more; all of it was asked)"
+        yield ((" " * _GUTTER + cut(words, width - _GUTTER), "muted"),)
 
 
 def _together(chat: Chat, turn: Turn) -> str:

@@ -214,6 +214,18 @@ def test_a_file_that_is_none_is_refused_in_words(verb, tmp_path):
         llama.ask(open=64)
 
 
+def test_a_model_that_this_llama_cpp_does_not_know_is_no_fault_of_the_file(file, tmp_path):
+    path = tmp_path / "unknown.gguf"
+    value = b"general.architecture\x08\0\0\0\x05\0\0\0\0\0\0\0"
+    data = file.read_bytes()
+    assert value + b"llama" in data
+    path.write_bytes(data.replace(value + b"llama", value + b"llamX", 1))
+    unknown = pytest.raises(LoraTuiError, match="unknown model architecture")
+    with Llama("llama-logits", path) as llama, unknown as raised:
+        llama.ask(open=64)
+    assert not isinstance(raised.value, Broken)
+
+
 def test_a_missing_library_is_no_fault_of_the_file(demo, file, tmp_path, monkeypatch):
     reference, job = demo
     (tmp_path / "cyllama.py").write_text("raise ImportError('no such library')")
