@@ -6,11 +6,16 @@ import pytest
 
 from lora_tui.core import locations, runs
 from lora_tui.core.merging import REPORT
+from lora_tui.core.runs import Run
 from tools.terminal import APP, Terminal, wait_until
 
 from .merges import two
 
 pytestmark = pytest.mark.xdist_group("survival")
+
+
+def merges() -> list[Run]:
+    return runs.list_runs(locations.merges_folder())
 
 
 def test_marked_runs_are_merged_and_go_on_when_left_and_come_back() -> None:
@@ -24,7 +29,9 @@ def test_marked_runs_are_merged_and_go_on_when_left_and_come_back() -> None:
         terminal.wait_for("leaving lets it go on", 60)
         terminal.press("q")
         terminal.wait_for("2 marked")
-        (run,) = runs.list_runs(locations.merges_folder())
+        begun = terminal.pump(60, lambda: any(map(runs.is_alive, merges())))
+        assert begun, terminal.text  # before, its folder is made by the app
+        (run,) = merges()
     # The terminal is gone, the engine is not.
     wait_until(lambda: not runs.is_alive(run), 180, "the merge did not end")
     document = json.loads((run.merged / REPORT).read_text())
