@@ -47,13 +47,13 @@ def by_keys() -> dict[str, float]:
         terminal.wait_for("demo", 30)
         began = time.perf_counter()
         terminal.press("t")
-        terminal.wait_for("Start", 30)
+        terminal.wait_for("Name of the run", 30)
         terminal.press("\r")
         terminal.wait_for("✓ finished", 600)
         took["train"] = time.perf_counter() - began
         for keys, shown, name in (
             ("q", "✓ finished", ""),
-            ("\tm", "merges", ""),
+            ("\tm", "t merge", ""),
             ("t", "✓ PASS", "merge and its proof"),
             ("q", "Presets", ""),
             ("e", "q4_k_m", ""),
