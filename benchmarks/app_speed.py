@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from benchmarks import standing_in
-from benchmarks.tables import APP, DOCUMENT, Line, home, write
+from benchmarks.tables import APP, DOCUMENT, Line, home, section
 from lora_tui.core.runs import Run
 from lora_tui.core.summary import headline
 from lora_tui.jobs.stop import kill, wait_until_dead
@@ -52,11 +52,9 @@ def main() -> None:
     }
     for name in asked.only.split(","):
         print(f"{name} ...", file=sys.stderr, flush=True)
-        load = os.getloadavg()[0]
-        lines = parts[name]()
-        print("\n".join(line.row() for line in lines), flush=True)
         how = f"--only {name} --repeats {asked.repeats} --seconds {asked.seconds:g}"
-        write(asked.out, name, f"benchmarks.app_speed {how}", lines, load)
+        with section(asked.out, name, f"benchmarks.app_speed {how}") as lines:
+            lines.extend(parts[name]())
 
 
 def starting(repeats: int) -> list[Line]:

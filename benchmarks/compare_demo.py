@@ -8,12 +8,10 @@ Home, compares them in a real terminal, and holds the result against plain trans
 
 import argparse
 import json
-import os
-import tempfile
 import threading
 from pathlib import Path
 
-from benchmarks.tables import DOCUMENT, Line, write
+from benchmarks.tables import DOCUMENT, Line, own_home, section
 from lora_tui.core import comparison, locations, preset_files, runs
 from lora_tui.core.comparison import Comparison
 from lora_tui.core.runs import Run
@@ -37,17 +35,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--out", type=Path, default=DOCUMENT)
     arguments = parser.parse_args()
-    load = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["LORA_TUI_HOME"] = folder
+    command = f"benchmarks.compare_demo --steps {arguments.steps}"
+    with section(arguments.out, "compare", command) as lines, own_home():
         for name, settings in RUNS.items():
             print(f"training {name} ...", flush=True)
             train(name, (*settings, f"training.max_steps={arguments.steps}"))
         found = by_keys()
-        lines = held_against_plain(found)
-    command = f"benchmarks.compare_demo --steps {arguments.steps}"
-    write(arguments.out, "compare", command, lines, load)
-    print("\n".join(line.row() for line in lines))
+        lines.extend(held_against_plain(found))
 
 
 def train(name: str, settings: tuple[str, ...]) -> None:

@@ -7,11 +7,9 @@ proof's verdict says nothing. By hand means: llama.cpp's converter in a process 
 model that is merged already, then its quantiser twice.
 """
 
-import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -22,9 +20,10 @@ from typing import Any
 
 import psutil
 
-from benchmarks.real_size import build_model
+from benchmarks.engines import ended, start
+from benchmarks.real_size import with_model
 from benchmarks.swap import build_adapters
-from benchmarks.tables import Line, arguments_of, write
+from benchmarks.tables import Line, arguments_of, section
 from lora_tui.core import export_tools, members, runs
 from lora_tui.core.exporting import ExportPlan
 from lora_tui.jobs.exact import exact_preset
@@ -98,16 +97,10 @@ def main() -> None:
     parser = arguments_of(__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    load = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        os.environ["LORA_TUI_HOME"] = str(home / "home")
-        build_model(home / "model", arguments.rows)
-        build_adapters(home)
-        lines = measure(home, arguments.repeats)
     command = f"benchmarks.export ROWS.jsonl --repeats {arguments.repeats}"
-    write(arguments.out, "export", command, lines, load)
-    print("\n".join(line.row() for line in lines))
+    with section(arguments.out, "export", command) as lines, with_model(arguments.rows) as home:
+        build_adapters(home)
+        lines.extend(measure(home, arguments.repeats))
 
 
 def measure(home: Path, repeats: int) -> list[Line]:
@@ -155,18 +148,10 @@ def export(home: Path) -> Measured:
     options = {**plan.document(), "has_rows": has_rows}
     run = runs.create(preset, name="export", kind="export", options=options)
     began = time.time()
-    with run.log.open("ab") as log:
-        engine = subprocess.Popen(
-            [sys.executable, "-m", "lora_tui.engine", "export", str(run.path)],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
+    engine = start(run, "export")
     with watched(engine.pid) as memory:
-        code = engine.wait()
+        events = ended(engine, run)
     took = time.time() - began
-    if code:
-        raise SystemExit(run.log.read_text("utf-8")[-2000:])
-    events = [json.loads(line) for line in run.events.read_text("utf-8").splitlines()]
     spans = list(_proofs(events))
     proving = sum(end - begin for begin, end in spans)
     return Measured(took - proving, proving, memory.peak(spans[0][0]), memory.peak(began + took))

@@ -11,14 +11,13 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.real_size import build_model
-from benchmarks.tables import APP, DOCUMENT, Line, home, write
+from benchmarks.tables import APP, DOCUMENT, Line, home, own_home, section
 from lora_tui.core import preset_files
 from tools.terminal import Terminal
 
@@ -42,12 +41,10 @@ def main() -> None:
     }
     for name in asked.only.split(","):
         print(f"{name} ...", file=sys.stderr, flush=True)
-        load = os.getloadavg()[0]
-        with tempfile.TemporaryDirectory() as folder:
-            lines = parts[name](Path(folder))
-        print("\n".join(line.row() for line in lines), flush=True)
         command = f"benchmarks.look_before {asked.source.name} --only {name} --rows {asked.rows}"
-        write(asked.out, name, f"{command} --repeats {asked.repeats}", lines, load)
+        command += f" --repeats {asked.repeats}"
+        with section(asked.out, name, command) as lines, own_home() as folder:
+            lines.extend(parts[name](folder))
 
 
 def reporting(folder: Path, source: Path, count: int, repeats: int) -> list[Line]:

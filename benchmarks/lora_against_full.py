@@ -13,12 +13,11 @@ import os
 import platform
 import shutil
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
 
-from benchmarks.real_size import build_model
+from benchmarks.real_size import with_model
 from benchmarks.tables import REPOSITORY, arguments_of
 from lora_tui.core import comparison, members, preset_files
 from lora_tui.core.runs import Run
@@ -28,6 +27,7 @@ from lora_tui.jobs.follow import follow
 
 DOCUMENT = REPOSITORY / "docs" / "lora-against-full.md"
 PRESETS = {"r16": "smollm2-lora", "full": "smollm2-full"}
+MODEL = "SmolLM2-135M-shape"
 SIZE = (120, 44)
 
 
@@ -37,12 +37,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["LORA_TUI_HOME"] = str(Path(folder) / "home")
-        model = Path(folder) / "SmolLM2-135M-shape"
-        build_model(model, arguments.rows)
-        arguments.rows = Path(shutil.copy(arguments.rows, Path(folder) / "gsm8k.jsonl"))
-        runs = [train(name, preset, model, arguments) for name, preset in PRESETS.items()]
+    with with_model(arguments.rows, MODEL) as folder:
+        arguments.rows = Path(shutil.copy(arguments.rows, folder / "gsm8k.jsonl"))
+        runs = [train(name, preset, folder / MODEL, arguments) for name, preset in PRESETS.items()]
         asked = compare.Asked(number=4, max_new_tokens=32)
         found = compare.start([members.of_run(run) for run in reversed(runs)], asked)
         wait(found)

@@ -10,16 +10,15 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import REPOSITORY, arguments_of
+from benchmarks.engines import ended, start
+from benchmarks.tables import REPOSITORY, arguments_of, own_home
 from lora_tui.core import preset_files, runs, text
-from lora_tui.core.runs import Run
 
 DOCUMENT = REPOSITORY / "docs" / "real-size.md"
 VOCABULARY = 49_152
@@ -39,10 +38,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        os.environ["LORA_TUI_HOME"] = str(home / "home")
-        build_model(home / "model", arguments.rows)
+    with with_model(arguments.rows) as home:
         results = []
         for method in ("lora", "full"):
             for backend in ("transformers", "unsloth"):
@@ -50,6 +46,14 @@ def main() -> None:
                 results.append(train(home / "model", arguments, method, backend))
                 print(json.dumps(results[-1], indent=1), file=sys.stderr, flush=True)
     arguments.out.write_text(document(results, arguments, load), encoding="utf-8")
+
+
+@contextmanager
+def with_model(rows: Path, name: str = "model") -> Iterator[Path]:
+    """A folder with such a model in it, and a home of its own."""
+    with own_home() as folder:
+        build_model(folder / name, rows)
+        yield folder
 
 
 def build_model(folder: Path, rows: Path) -> None:
@@ -129,24 +133,11 @@ def train(model: Path, arguments: argparse.Namespace, method: str, backend: str)
         ],
     )
     run = runs.create(preset, name=f"{method}-{backend}")
-    with run.log.open("ab") as log:
-        done = subprocess.run(
-            [sys.executable, "-m", "lora_tui.engine", "train", str(run.path)],
-            cwd=run.path,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-            check=False,
-        )
-    if done.returncode:
-        raise SystemExit(run.log.read_text("utf-8")[-4000:])
-    return figures(run)
+    return figures(ended(start(run), run))
 
 
-def figures(run: Run) -> dict[str, Any]:
+def figures(events: list[dict[str, Any]]) -> dict[str, Any]:
     """What the events of a finished run say."""
-    events = [json.loads(line) for line in run.events.read_text("utf-8").splitlines()]
     last = {event["kind"]: event for event in events}
     steps = [event for event in events if event["kind"] == "step"]
     model, final = last["model"], last["finished"]

@@ -6,15 +6,13 @@ The weights are random (there is no Hub where this runs): times are real, what i
 """
 
 import json
-import os
-import tempfile
 import time
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 
-from benchmarks.real_size import build_model
-from benchmarks.tables import Line, arguments_of, write
+from benchmarks.real_size import with_model
+from benchmarks.tables import Line, arguments_of, section
 
 RANK = 16
 NEW_TOKENS = 48
@@ -26,16 +24,10 @@ def main() -> None:
     parser = arguments_of(__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    load = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        os.environ["LORA_TUI_HOME"] = str(home / "home")
-        build_model(home / "model", arguments.rows)
-        build_adapters(home)
-        lines = measure(home, arguments.rows, arguments.repeats)
     command = f"benchmarks.swap ROWS.jsonl --repeats {arguments.repeats}"
-    write(arguments.out, "swap", command, lines, load)
-    print("\n".join(line.row() for line in lines))
+    with section(arguments.out, "swap", command) as lines, with_model(arguments.rows) as home:
+        build_adapters(home)
+        lines.extend(measure(home, arguments.rows, arguments.repeats))
 
 
 def build_adapters(home: Path) -> None:

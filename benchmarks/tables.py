@@ -1,4 +1,4 @@
-"""What the benchmarks share: a figure as a row, and a section of docs/benchmarks.md."""
+"""What the benchmarks share: a home, a figure as a row, and a section of docs/benchmarks.md."""
 
 import argparse
 import os
@@ -34,12 +34,14 @@ class Line:
 
     def row(self) -> str:
         """As a row of the table."""
-        shown = [
-            f"{value:.3g}" for value in (median(self.values), min(self.values), max(self.values))
-        ]
+        shown = [_short(one) for one in (median(self.values), min(self.values), max(self.values))]
         spread = f"{shown[1]} to {shown[2]}" if len(self.values) > 1 else ""
         cells = (self.name, f"{shown[0]} {self.unit}", spread, str(len(self.values)), self.limit)
         return f"| {' | '.join(cells)} |"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
 
 
 @contextmanager
@@ -47,6 +49,14 @@ def home(**more: str) -> Iterator[dict[str, str]]:
     """An environment with a home of its own."""
     with tempfile.TemporaryDirectory() as folder:
         yield {**MANNERS, "LORA_TUI_HOME": folder, "HF_HUB_OFFLINE": "1", **more}
+
+
+@contextmanager
+def own_home() -> Iterator[Path]:
+    """A folder for this process's files, and its home in there."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["LORA_TUI_HOME"] = str(Path(folder) / "home")
+        yield Path(folder)
 
 
 def arguments_of(document: str | None, out: Path = DOCUMENT) -> argparse.ArgumentParser:
@@ -57,7 +67,16 @@ def arguments_of(document: str | None, out: Path = DOCUMENT) -> argparse.Argumen
     return parser
 
 
-def write(path: Path, name: str, command: str, lines: list[Line], load: float) -> None:
+@contextmanager
+def section(path: Path, name: str, command: str) -> Iterator[list[Line]]:
+    """Print and write the lines that are put in, beside the load there was before them."""
+    load, lines = os.getloadavg()[0], list[Line]()
+    yield lines
+    print("\n".join(line.row() for line in lines), flush=True)
+    _write(path, name, command, lines, load)
+
+
+def _write(path: Path, name: str, command: str, lines: list[Line], load: float) -> None:
     """Put a part's table between its markers, and leave the rest of the document as it is."""
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     section = "\n".join(

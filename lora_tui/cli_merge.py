@@ -30,7 +30,7 @@ from lora_tui.jobs import merge as merging
 @click.option("--dtype", default="auto", metavar="|".join(DTYPES), help="auto: the base's own.")
 @click.option("--rows", default=64, type=click.IntRange(1), help="Most rows to measure on.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where it is written.")
-@click.option("--list", "listed", is_flag=True, help="List what was merged of several.")
+@click.option("--list", "listed", is_flag=True, help="List what was merged.")
 @as_json
 def merge(
     names: Sequence[str],

@@ -26,7 +26,13 @@ TESTS = Path(__file__).parent
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups when its own turn comes
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps the engine's tests in one worker, so that only one of them loads torch."""
+    """Keeps the engine's tests in one worker, so that only one of them loads torch.
+
+    Raises:
+        UsageError: a test module loads it when it is imported, which every worker does.
+    """
+    if "torch" in sys.modules:
+        raise pytest.UsageError("A test module loads torch: import it inside the tests.")
     for item in items:
         if (TESTS / "engine") in item.path.parents and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group("engine"))

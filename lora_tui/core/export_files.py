@@ -6,7 +6,6 @@ was made of and how it was proven stand in `<name>.proof.json` beside it.
 
 import hashlib
 import json
-import os
 import re
 import time
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Any
 
 from lora_tui.core import runs
 from lora_tui.core.exporting import ExportFile
+from lora_tui.core.files import sync
 from lora_tui.core.proofs import Proof
 from lora_tui.core.runs import Run
 
@@ -70,10 +70,9 @@ def finish(
         "mark": _mark(part),
     }
     aside = part.with_name(f"{part.name.removesuffix('.part')}.proof.part")
-    with aside.open("w", encoding="utf-8") as proof:
-        json.dump(document, proof, indent=1)
-        proof.flush()
-        os.fsync(proof.fileno())
+    aside.write_text(json.dumps(document, indent=1), "utf-8")
+    sync(aside)
+    sync(part)  # last: while it was proven, most of it has gone to the disk
     before = proof_of(path).read_bytes() if proof_of(path).exists() else None
     aside.replace(proof_of(path))  # first: a file without one is nobody's to replace
     try:
@@ -84,11 +83,7 @@ def finish(
         else:
             proof_of(path).write_bytes(before)
         raise
-    handle = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(path.parent)
 
 
 def made(path: Path, fingerprint: Mapping[str, Any] | None = None) -> ExportFile | None:

@@ -22,7 +22,8 @@ class Member:
     """An adapter (`lora`), a whole model (`full`), or a base itself (`base`).
 
     `path` is the folder of its weights, or a Hub id; `base` what its base is called: a Hub id, an
-    absolute folder, or `demo`. `run` is the run's folder, empty for what was made elsewhere.
+    absolute folder, or `demo`. `run` is the folder of the run or the merge that made it, empty for
+    what was made elsewhere.
     """
 
     id: str
@@ -109,9 +110,22 @@ def of_source(text: str) -> Member:
         folder = folder / "merged"
     if folder is None or not (folder / "config.json").is_file():
         return of_reference(text)  # which says what is missing
+    maker = folder.parent if folder.name == "merged" and Run(folder.parent).preset.is_file() else ""
     return Member(
-        id=str(folder), name=_model_name(folder), method=BASE, path=str(folder), base=str(folder)
+        id=str(folder),
+        name=_model_name(folder),
+        method=BASE,
+        path=str(folder),
+        base=str(folder),
+        run=str(maker),
     )
+
+
+def knows_rows(member: Member) -> bool:
+    """Whether the data is known that a member was trained on, or the adapters merged into it."""
+    options = runs.read_info(Run(Path(member.run))).get("options") if member.run else None
+    known = options.get("has_rows", True) if isinstance(options, Mapping) else True
+    return bool(member.run and known)
 
 
 def _model_name(folder: Path) -> str:

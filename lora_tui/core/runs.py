@@ -153,10 +153,16 @@ def free_name(wanted: str) -> str:
 
 
 def _claim(folder: Path, wanted: str) -> Run:
-    """Make the run's folder; a second one of the same minute and name gets `-2`."""
+    """Make the run's folder; a second one of the same minute and name gets `-2`.
+
+    Runs and merges are asked for by their ids alike, so no merge gets that of a run.
+    """
     private_folder(folder)
+    named = {locations.runs_folder(), locations.merges_folder()}
     for number in range(1, 10_000):
         path = folder / (wanted if number == 1 else f"{wanted}-{number}")
+        if folder in named and any((other / path.name).exists() for other in named):
+            continue
         try:
             path.mkdir(mode=0o700)
         except FileExistsError:

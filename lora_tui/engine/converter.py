@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from transformers import AutoConfig, AutoProcessor, AutoTokenizer, dynamic_module_utils
+from transformers import AutoConfig, AutoTokenizer, dynamic_module_utils
 
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.export_tools import Tools
@@ -124,7 +124,7 @@ def _foreign_code(*, trust: bool) -> Iterator[None]:
             undo.callback(setattr, owner, name, vars(owner)[name])
             setattr(owner, name, value)
 
-        for owner in (AutoTokenizer, AutoConfig, AutoProcessor):
+        for owner in (AutoTokenizer, AutoConfig):
             put(owner, "from_pretrained", _untrusting(owner.from_pretrained))
         put(dynamic_module_utils, "get_class_in_module", _shut)
         yield

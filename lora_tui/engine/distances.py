@@ -2,8 +2,8 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import torch
 from peft.utils.integrations import dequantize_module_weight
@@ -11,6 +11,8 @@ from torch.nn.functional import cross_entropy
 
 from lora_tui.engine.collate import Collator
 from lora_tui.engine.masking import IGNORED, Example
+
+T = TypeVar("T")
 
 MOST_LOGITS = 1 << 26
 """Logits computed at once: 256 MB in float32."""
@@ -25,7 +27,8 @@ def held_out_loss(
     At most `most` logits are computed at once, or those of one row.
     """
     total, count = 0.0, 0
-    for batch in batches(examples, model.config.get_text_config().vocab_size, most):
+    vocabulary = model.config.get_text_config().vocab_size
+    for batch in batches(examples, lambda row: len(row.input_ids), most // vocabulary):
         stop.check()
         inputs = Collator(pad)(
             [{"input_ids": row.input_ids, "labels": row.labels} for row in batch]
@@ -40,13 +43,11 @@ def held_out_loss(
     return total / count
 
 
-def batches(
-    examples: Sequence[Example], vocabulary: int, most: int = MOST_LOGITS
-) -> Iterator[list[Example]]:
-    """Rows of like length together, as many as keep the logits small."""
-    batch: list[Example] = []
-    for row in sorted(examples, key=lambda row: len(row.input_ids)):
-        if batch and (len(batch) + 1) * len(row.input_ids) * vocabulary > most:
+def batches(rows: Iterable[T], length: Callable[[T], int], most: int) -> Iterator[list[T]]:
+    """Rows of like length together, of `most` tokens once filled up, or a single row."""
+    batch: list[T] = []
+    for row in sorted(rows, key=length):
+        if batch and (len(batch) + 1) * length(row) > most:
             yield batch
             batch = []
         batch.append(row)

@@ -1,6 +1,6 @@
 """Arithmetic in float32 on weights that stay in 16 bits: half the memory, the same figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -32,15 +32,34 @@ class Exact(TorchFunctionMode):
         if func is torch.nn.functional.embedding:  # rows are picked, nothing is computed
             return _wide(func(*args, **kwargs))
         if func is torch.nn.functional.linear and _is_head(*args, **kwargs):
-            return torch.cat(
-                [func(_wide(args[0]), _wide(rows)) for rows in args[1].split(_ROWS)], -1
-            )
+            return _in_parts(func, _wide(args[0]), args[1])
+        if not (_holds_narrow(args) or _holds_narrow(kwargs.values())):  # most calls: at no cost
+            return func(*args, **kwargs)
         return func(*tree_map(_wide, args), **tree_map(_wide, kwargs))
 
 
 def _is_head(_: Any, weight: Any, bias: Any = None) -> bool:
     """Whether a layer is as large as a vocabulary: it is widened in parts."""
     return weight.dtype in _NARROW and weight.shape[0] > 2 * _ROWS and bias is None
+
+
+def _in_parts(func: Any, given: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """What a layer makes of its input, some of its rows at a time, without a second copy."""
+    found = given.new_empty(*given.shape[:-1], len(weight))
+    for start in range(0, len(weight), _ROWS):
+        rows = slice(start, start + _ROWS)
+        found[..., rows] = func(given, _wide(weight[rows]))
+    return found
+
+
+def _holds_narrow(values: Iterable[Any]) -> bool:
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            if value.dtype in _NARROW:
+                return True
+        elif isinstance(value, (list, tuple)) and _holds_narrow(value):
+            return True
+    return False
 
 
 def _wide(value: Any) -> Any:

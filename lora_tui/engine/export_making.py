@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lora_tui.core import export_files, gguf
+from lora_tui.core import export_files, export_limits, gguf
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.export_tools import Tools
 from lora_tui.core.exporting import LORA, ExportFile
@@ -19,6 +19,7 @@ from lora_tui.core.proofs import FAIL, UNKNOWN, Proof
 from lora_tui.core.quantisation import NEEDED, QUANTS, Quant
 from lora_tui.engine import converter, export_source, failures, gguf_proof, importance, quantiser
 from lora_tui.engine.export import Export
+from lora_tui.engine.export_reference import Reference
 from lora_tui.engine.importance import Matrix
 from lora_tui.engine.job import TorchJob
 
@@ -51,7 +52,7 @@ class Making:
         self.job, self.export, self.plan = job, export, export.plan
         self.tools, self.fingerprint = tools, fingerprint
         self.trust = job.preset.model.trust_remote_code
-        self._reference: gguf_proof.Reference | None = None
+        self._reference: Reference | None = None
         self._matrix: Matrix | LoraTuiError | None = None
         self._told = 0.0
 
@@ -74,6 +75,8 @@ class Making:
                         with self._refusing(quant):
                             self._quantised(QUANTS[quant], first)
         finally:
+            if self._reference is not None:
+                self._reference.close()
             export_files.clear(Path(self.plan.folder), self.job.run.id)
 
     @contextmanager
@@ -133,15 +136,13 @@ class Making:
         part, began = self._part(LORA), time.perf_counter()
         folder = model_folder(member.path) or Path(member.path)
         converter.convert_adapter(self.tools, folder, base, part, trust=self.trust)
-        quantiser.sync(part)
         head = gguf.read_head(part)
         seconds = time.perf_counter() - began
         whole = part.with_name(f"{part.name.removesuffix('.part')}.base.part")
-        self._doing("applying it to its base, to prove it", LORA, "writing")
+        self._doing("converting its base, to prove it", LORA, "writing")
         try:
             quant = export_source.convert_base(self.tools, base, whole, trust=self.trust)
-            export_source.apply(part, whole)
-            self._finish(LORA, part, head, seconds, measured=(whole, quant.name))
+            self._finish(LORA, part, head, seconds, measured=(whole, quant.name, part))
         finally:
             whole.unlink(missing_ok=True)
 
@@ -162,7 +163,6 @@ class Making:
             folder=self.job.run.path / ".quantise",
             on_share=self._sharing(what, quant.name),
         )
-        quantiser.sync(part)
         self._finish(quant.name, part, head, time.perf_counter() - began, first=first)
 
     def _matrix_for(self, quant: Quant, first: First) -> Matrix | None:
@@ -222,7 +222,7 @@ class Making:
         seconds: float,
         *,
         first: First | None = None,
-        measured: tuple[Path, str] | None = None,
+        measured: tuple[Path, str, Path] | None = None,
     ) -> Proof:
         """Prove a whole file and give it its name, in this order.
 
@@ -232,7 +232,7 @@ class Making:
             head: What it says of itself.
             seconds: What making it took.
             first: The conversion it was made from, whose figures are told beside its own.
-            measured: Another file and its type, where that is measured in its place.
+            measured: Of an adapter alone, its base's file and type, and the adapter's file.
         """
         path = self.plan.path(name)
         size = part.stat().st_size
@@ -240,36 +240,35 @@ class Making:
         if name in self.export.quants:
             self.export.tell(file)
         self._doing(f"proving {name}", name, "proving")
-        proof = self._prove(*(measured or (part, name)))
+        proof = self._prove(*(measured or (part, name, None)))
         if first is not None:
-            line = {**proof.figures, first.quant.name: dict(first.proof.figures)}
-            proof = replace(proof, figures=line)
+            proof = export_limits.made_from(proof, first.quant.name, first.proof)
         if name in self.export.quants:
             file = replace(file, proof=proof)
             was = export_files.made(path)
             if proof.verdict == FAIL and was and was.proof and was.proof.passed:
                 self.job.warn(f"{path.name} passed before; what replaces it now does not.")
             source, asked = self.plan.member.path, self.export.asked
-            with self.job.stop.deferred():
+            with self.job.stop.deferred(), export_source.room(path.parent):
                 export_files.finish(part, path, file, self.fingerprint, source=source, asked=asked)
                 self.export.made[name] = file
                 self.job.emit("proof", quant=name, **proof.document())
             self.job.stop.check()
         return proof
 
-    def _prove(self, file: Path, name: str) -> Proof:
+    def _prove(self, file: Path, name: str, adapter: Path | None) -> Proof:
         try:
-            return gguf_proof.prove(self._measured(), file, name, job=self.job)
+            return gguf_proof.prove(self._measured(), file, name, job=self.job, adapter=adapter)
         except Exception as error:  # a file that cannot be measured is said to be so, and stays
             print(failures.without_tokens(traceback.format_exc()), file=sys.stderr, flush=True)
             said, _ = failures.explain(error, is_training=False)
             summary = failures.without_tokens(said)
             return Proof(UNKNOWN, reasons=(f"It could not be measured: {summary}",))
 
-    def _measured(self) -> gguf_proof.Reference:
+    def _measured(self) -> Reference:
         """The tuned model in torch, loaded when it is needed first."""
         if self._reference is None:
-            self._reference = gguf_proof.Reference(
+            self._reference = Reference(
                 self.job, self.plan.member, self.export.has_rows, self.plan.rows
             )
         return self._reference

@@ -20,8 +20,9 @@ from lora_tui.core.quantisation import QUANTS, Quant
 from lora_tui.core.runs import Run
 from lora_tui.core.safetensors import read_model
 from lora_tui.engine import converter, merging
+from lora_tui.engine.export_reference import KEPT
 from lora_tui.engine.job import TorchJob
-from lora_tui.engine.quantiser import disk_full, sync
+from lora_tui.engine.quantiser import disk_full
 
 _MERGED = ".merged"
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -86,7 +87,6 @@ def convert(tools: Tools, source: Path, target: Path, quant: Quant, *, trust: bo
     """
     with room(target.parent):
         converter.convert(tools, source, target, quant.name, trust=trust)
-        sync(target)
     return gguf.read_head(target)
 
 
@@ -168,7 +168,8 @@ def growing(path: Path, size: int | None, tell: Callable[[float], object]) -> It
 
 
 def clear_dead(jobs: Path) -> None:
-    """Remove the merged models that killed exports left in their own folders."""
+    """Remove the merged models and logits that killed exports left in their own folders."""
     for run in runs.list_runs(jobs):
-        if (folder := run.path / _MERGED).is_dir() and not runs.is_alive(Run(run.path)):
-            shutil.rmtree(folder, ignore_errors=True)
+        if not runs.is_alive(Run(run.path)):
+            shutil.rmtree(run.path / _MERGED, ignore_errors=True)
+            (run.path / KEPT).unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from lora_tui.core import gguf as gguf_files
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.presets import Preset
 from lora_tui.engine import data
+from lora_tui.engine.exact import Exact
 from lora_tui.engine.formats import Shapes
 from lora_tui.engine.reading import Made, Reader
 from lora_tui.engine.sources import open_source
@@ -58,12 +59,13 @@ def compute(
     head = gguf_files.read_head(source)
     names = _names(model, head)
     sums: dict[str, torch.Tensor] = {}
-    with ExitStack() as hooks, torch.inference_mode():
+    with ExitStack() as hooks, torch.inference_mode(), Exact():
         for layer, name in names:
             hooks.callback(layer.register_forward_pre_hook(_adding(sums, name)).remove)
         for ids in rows:
             stop.check()
-            model(input_ids=torch.tensor([ids], device=model.device), use_cache=False)
+            given = torch.tensor([ids], device=model.device)
+            model(input_ids=given, use_cache=False, logits_to_keep=1)  # which nobody looks at
     tokens = sum(map(len, rows))
     _write(target, sums, tokens, str(preset.data.source))
     wanted = (one for one in head.tensors if one.name.startswith("blk.") and one.type != "f32")
@@ -85,7 +87,10 @@ def _rows(preset: Preset, template: ChatTemplate) -> Iterator[Sequence[int]]:
 
 
 def _names(model: Any, head: gguf_files.Head) -> list[tuple[nn.Module, str]]:
-    """The linear layers, each with the tensor that the converter made of it."""
+    """The linear layers of the blocks, each with the tensor that the converter made of it.
+
+    The output layer has none, as llama-imatrix leaves it out unless it is asked for.
+    """
     import gguf  # the converter's own: whoever calls has its folder first
 
     architecture = head.settings["general.architecture"]
@@ -98,7 +103,7 @@ def _names(model: Any, head: gguf_files.Head) -> list[tuple[nn.Module, str]]:
             continue
         plain = name.removeprefix("base_model.model.").removesuffix(".base_layer")
         tensor = table.get_name(f"{plain}.weight", try_suffixes=(".weight",))
-        if tensor in present:
+        if tensor in present and tensor.startswith("blk."):
             found.append((layer, tensor))
     return found
 

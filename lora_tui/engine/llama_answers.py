@@ -1,13 +1,14 @@
 """What llama.cpp's own server makes of a GGUF file's chat template, and what the file answers.
 
-Requests: `open` (the most tokens of a conversation), `render` (conversations), `ask` (a
-conversation, and `most` tokens).
+Requests: `open` (the most tokens of a conversation, and the file of an `adapter` to load), `render`
+(conversations), `ask` (several conversations, each with the most tokens of its answer).
 """
 
 import json
 import secrets
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,6 +17,8 @@ import xllamacpp
 from lora_tui.engine import llama
 
 _SECONDS = 600
+_AT_ONCE = 3  # answers
+_BATCH = 512  # tokens
 _ERRORS = 1  # what of its words it writes
 
 
@@ -34,15 +37,17 @@ class _Server:
     def answer(self, request: dict[str, Any]) -> llama.Reply:
         """Do what is asked."""
         if "open" in request:
-            return self._open(request["open"]), ()
+            return self._open(request["open"], request.get("adapter")), ()
         if "render" in request:
             return {"prompts": [self._render(one) for one in request["render"]]}, ()
-        return self._ask(request["ask"], request["most"]), ()
+        with ThreadPoolExecutor(_AT_ONCE) as several:
+            return {"answers": list(several.map(self._ask, *zip(*request["ask"], strict=True)))}, ()
 
-    def _open(self, longest: int) -> dict[str, Any]:
+    def _open(self, longest: int, adapter: str | None) -> dict[str, Any]:
         settings = xllamacpp.CommonParams()
         settings.model.path = str(self._file)
-        settings.n_ctx, settings.n_parallel = longest, 1
+        settings.n_ctx, settings.n_parallel = _AT_ONCE * longest, _AT_ONCE
+        settings.n_batch, settings.cache_ram_mib = _BATCH, 0  # by default a GB and more
         settings.warmup, settings.fit_params, settings.ui = False, False, False
         settings.n_gpu_layers, settings.verbosity = 0, _ERRORS
         settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = llama.threads()
@@ -52,11 +57,15 @@ class _Server:
         settings.reasoning_format = xllamacpp.common_reasoning_format.COMMON_REASONING_FORMAT_NONE
         settings.force_pure_content_parser = True
         settings.api_keys = [self._key]
+        if adapter is not None:
+            settings.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(adapter, 1.0)]
         try:
             self._server = xllamacpp.Server(settings)
         except RuntimeError as error:  # the reason is in what was printed, and only there
             raise RuntimeError(
-                "its server does not take the file, mostly for a chat template that is broken"
+                "its server does not take the adapter"
+                if adapter is not None
+                else "its server does not take the file, mostly for a chat template that is broken"
             ) from error
         return {}
 

@@ -1,7 +1,6 @@
 """llama.cpp's quantiser, in a process of its own, and what it made read back."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -134,12 +133,3 @@ def disk_full(folder: Path) -> LoraTuiError:
         "Free some room, or name a folder on a larger disk (--out), and export again: what was "
         "made and proven before is kept.",
     )
-
-
-def sync(path: Path) -> None:
-    """See to it that a file's bytes outlast a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -61,6 +61,8 @@ class Resident:
         self.tokenizer = models.load_tokenizer(preset)
         self.template = ChatTemplate(self.tokenizer)
         self._base = models.load_base(preset, platform) if base is None else base
+        # A base in its files' own format stands beside others in theirs.
+        self._whole_dtype = self._base.dtype if base is None else "auto"
         self._base.eval()
         self.dtype = str(self._base.dtype).removeprefix("torch.")
         self._shared: Any = None  # the PeftModel round the base, once there is an adapter
@@ -93,7 +95,7 @@ class Resident:
         if not (Path(member.path) / "config.json").is_file():
             raise LoraTuiError(f"{member.path} holds no model.", "Was it deleted or moved?")
         with failures.naming(member.name):
-            return AutoModelForCausalLM.from_pretrained(member.path, dtype=self._base.dtype).to(
+            return AutoModelForCausalLM.from_pretrained(member.path, dtype=self._whole_dtype).to(
                 self._base.device
             )
 

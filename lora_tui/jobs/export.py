@@ -8,6 +8,7 @@ from lora_tui.core.errors import BadInput
 from lora_tui.core.exporting import ExportPlan
 from lora_tui.core.files import slug
 from lora_tui.core.members import Member
+from lora_tui.core.quantisation import NEEDED, QUANTS
 from lora_tui.core.runs import Run
 from lora_tui.jobs import launch
 from lora_tui.jobs.exact import exact_preset
@@ -22,6 +23,13 @@ def start(plan: ExportPlan) -> Run:
     if found := export_check.refusals(plan):
         raise BadInput("This cannot be exported:\n" + "\n".join(f"  {line}" for line in found))
     preset, has_rows = exact_preset([plan.member])
+    lacking = [one for one in plan.quants if one in QUANTS and QUANTS[one].matrix == NEEDED]
+    if lacking and not has_rows:
+        raise BadInput(
+            f"{', '.join(lacking)}: these types need an importance matrix, which is computed from "
+            f"training data, and none is known of {plan.member.name}.",
+            "Choose q3_k_m or larger, or export the run that trained it.",
+        )
     options = {**plan.document(), "has_rows": has_rows}
     name = Path(plan.member.name).name
     return launch.start(preset, name=name, kind="export", options=options)

@@ -155,7 +155,7 @@ def kinds_of(member: Member) -> tuple[Kind, ...]:
     except LoraTuiError:  # which the problems say
         tensors = []
     config = read_config(folder) if folder else {}
-    has_rows = bool(member.run)
+    has_rows = members.knows_rows(member)
     kinds = [_kind(one, tensors, config, has_rows=has_rows) for one in QUANTS.values()]
     if member.method == "lora":
         kinds.append(Kind(LORA, _LORA, refused=_unfaithful(member)))

@@ -142,10 +142,21 @@ def test_what_is_exported_can_be_a_merge_or_a_whole_model(tmp_path):
     alone = run_of(name="alone")
     alone.merged.mkdir()
     (alone.merged / "config.json").write_text("{}")
-    assert members.of_source(str(alone.merged)).name == "alone-merged"
+    found = members.of_source(str(alone.merged))
+    assert (found.name, found.run) == ("alone-merged", str(alone.path))
+    assert members.knows_rows(found)
     for nobody in ("nobody", "/nowhere/at/all", "no/body"):
         with pytest.raises(LoraTuiError):
             members.of_source(nobody)
+
+
+@pytest.mark.parametrize("has_rows", [True, False])
+def test_a_merge_knows_the_rows_of_the_runs_it_was_made_of(has_rows):
+    merge = runs.create(Preset(), name="both", kind="merge", options={"has_rows": has_rows})
+    merge.merged.mkdir()
+    (merge.merged / "config.json").write_text("{}")
+    found = members.of_source(merge.id)
+    assert found.run == str(merge.path) and members.knows_rows(found) is has_rows
 
 
 def test_a_name_is_a_runs_before_it_is_a_folders_or_a_models(tmp_path, monkeypatch):

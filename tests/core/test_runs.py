@@ -36,6 +36,14 @@ def test_a_new_run_is_private_named_by_time_and_complete() -> None:
     assert runs.state_of(None, alive=False) == "queued"
 
 
+def test_no_merge_gets_the_id_of_a_run():
+    """Both are named by it: else deleting the one would delete the other."""
+    run = runs.create(Preset(), name="r8")
+    merge = runs.create(Preset(), name="r8", kind="merge")
+    assert merge.id != run.id and runs.create(Preset(), name="r8").id not in {run.id, merge.id}
+
+
+
 def test_runs_are_found_by_id_prefix_name_and_last() -> None:
     one, two = make("alpha"), make("beta")
     assert runs.list_runs() == [two, one]

@@ -2,31 +2,35 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from gguf import GGUFReader
-from peft import PeftModel
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
 
 # --- faults in what is merged: the base, the tokenizer and the template are right -----------------
 
 
-def without_adapter(model: PeftModel) -> None:
+def without_adapter(model: "PeftModel") -> None:
     scale(model, "", 0)
 
 
-def alpha_doubled(model: PeftModel) -> None:
+def alpha_doubled(model: "PeftModel") -> None:
     scale(model, "", 2)
 
 
-def one_layer_dropped(model: PeftModel) -> None:
+def one_layer_dropped(model: "PeftModel") -> None:
     scale(model, "layers.1.", 0)
 
 
-def one_module_dropped(model: PeftModel) -> None:
+def one_module_dropped(model: "PeftModel") -> None:
     scale(model, "layers.0.self_attn.v_proj", 0)
 
 
-def scale(model: PeftModel, where: str, factor: float) -> None:
+def scale(model: "PeftModel", where: str, factor: float) -> None:
     layers = [layer for name, layer in model.named_modules() if where in name]
     for layer in layers:
         if isinstance(getattr(layer, "scaling", None), dict):

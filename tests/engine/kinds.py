@@ -1,22 +1,18 @@
 """Small random models of three kinds, each with a tokenizer of its own kind trained on the spot."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from peft import LoraConfig, get_peft_model
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers.trainers import BpeTrainer
-from transformers import (
-    AutoModelForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-)
 
 from lora_tui.core import locations
 from lora_tui.engine.probing import PROBE_TEXT
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerFast
+
 
 KINDS = ("smollm2", "qwen2", "llama3")
 VOCABULARY = 768
@@ -57,6 +53,8 @@ _SHAPE = {
 
 def build(kind: str, folder: Path) -> Path:
     """A model of one of `KINDS` in `folder`, with its tokenizer, chat template and ends."""
+    import torch
+
     tokenizer = _tokenizer(kind)
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
@@ -69,7 +67,10 @@ def build(kind: str, folder: Path) -> Path:
     return folder
 
 
-def _model(kind: str, tokenizer: PreTrainedTokenizerFast) -> torch.nn.Module:
+def _model(kind: str, tokenizer: "PreTrainedTokenizerFast") -> "torch.nn.Module":
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
     ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     if kind == "smollm2":  # 288 columns: no multiple of 256, nor are SmolLM2-135M's 576
         shape = {"hidden_size": 288, "intermediate_size": 384}
@@ -106,7 +107,9 @@ def _model(kind: str, tokenizer: PreTrainedTokenizerFast) -> torch.nn.Module:
     )
 
 
-def _tokenizer(kind: str) -> PreTrainedTokenizerFast:
+def _tokenizer(kind: str) -> "PreTrainedTokenizerFast":
+    from transformers import PreTrainedTokenizerFast
+
     bpe = Tokenizer(models.BPE(ignore_merges=kind == "llama3"))
     is_smollm = kind == "smollm2"
     words = pre_tokenizers.Split(Regex(_WORDS % (3 if kind == "llama3" else 1)), "isolated")
@@ -147,6 +150,10 @@ def _tokenizer(kind: str) -> PreTrainedTokenizerFast:
 
 def write_adapter(base: Path, folder: Path, *, size: float = 0.1) -> Path:
     """A random adapter of `base` on the seven projections, of visible size."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
     torch.manual_seed(1)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]

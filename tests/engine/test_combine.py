@@ -7,15 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from peft import PeftModel
-from transformers import AutoModelForCausalLM
 
 from lora_tui.core import members
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.merging import METHODS, MergePlan
-from lora_tui.engine import adapters, combine
-from lora_tui.engine.adapters import read
 from tests.adapters import DEMO_MODEL, write_adapter
 
 WEIGHTS = (0.7, 0.45, -0.3)
@@ -62,6 +57,8 @@ UNLIKE = ("plain", "wide", "ranks")
 
 
 def files_of(home, names):
+    from lora_tui.engine.adapters import read
+
     return [read(home / name) for name in names]
 
 
@@ -92,6 +89,8 @@ def scale_of(config, module):
 
 def expected(home, names, method, density=0.5, rank=0):
     """The combined update of each layer, from the methods' definitions."""
+    import torch
+
     several = files_of(home, names)
     modules = sorted({name.partition(".lora_")[0] for files in several for name in files.tensors})
     torch.manual_seed(3)
@@ -119,6 +118,8 @@ def one_layer(several, module, method, density, rank):
 
 
 def arithmetic(method, tensors, weights, density):
+    import torch
+
     if method in {"ties", "magnitude_prune"}:
         kept = [largest(one, density) for one in tensors]
     elif method.startswith("dare"):
@@ -153,6 +154,8 @@ def assert_same(found, wanted):
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_is_as_it_is_defined(home, method, density):
     """rsLoRA, an alpha_pattern, a negative weight, and layers that only some adapters change."""
+    from lora_tui.engine import combine
+
     plan = plan_of(home, EQUAL, method, density=density)
     made = combine.combine(plan, files_of(home, EQUAL))
     assert_same(updates(made), expected(home, EQUAL, method, density))
@@ -162,6 +165,8 @@ def test_every_method_is_as_it_is_defined(home, method, density):
 @pytest.mark.parametrize("rank", [0, 2, 11])
 @pytest.mark.parametrize("method", ANY_RANK)
 def test_ranks_may_differ_by_adapter_and_by_layer(home, method, rank):
+    from lora_tui.engine import combine
+
     plan = plan_of(home, UNLIKE, method, rank=rank)
     made = combine.combine(plan, files_of(home, UNLIKE))
     assert_same(updates(made), expected(home, UNLIKE, method, rank=rank))
@@ -170,12 +175,20 @@ def test_ranks_may_differ_by_adapter_and_by_layer(home, method, rank):
 
 
 def test_unlike_ranks_are_refused_where_the_method_adds_factors(home):
+    from lora_tui.engine import combine
+
     with pytest.raises(LoraTuiError, match="needs equal ranks"):
         combine.combine(plan_of(home, UNLIKE, "ties"), files_of(home, UNLIKE))
 
 
 @pytest.mark.parametrize("method", ["cat", "dare_ties", "svd"])
 def test_the_result_is_a_plain_adapter_that_peft_loads(home, tmp_path, method):
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from lora_tui.engine import adapters, combine
+
     names = EQUAL if method == "dare_ties" else UNLIKE
     plan = plan_of(home, names, method)
     combine.write(plan, files_of(home, names), tmp_path / "it")
@@ -195,6 +208,8 @@ def test_the_result_is_a_plain_adapter_that_peft_loads(home, tmp_path, method):
 
 
 def test_layers_that_a_rule_picks_are_named_one_by_one(home, tmp_path):
+    from lora_tui.engine import combine
+
     write_adapter(tmp_path / "picked", layers_to_transform=[0], change=first_layer)
     names = ("plain", str(tmp_path / "picked"), "some")
     combine.write(plan_of(home, names, "cat"), files_of(home, names), tmp_path / "it")
@@ -211,6 +226,12 @@ def first_layer(tensors):
 @pytest.mark.parametrize("method", ["linear", "cat", "svd", "ties", "magnitude_prune"])
 def test_where_peft_is_right_it_is_as_peft_has_it(home, method):
     """Adapters of one rank, scaled by alpha / r, in every layer; with a negative weight."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from lora_tui.engine import combine
+
     names = ("plain", "again")
     write_adapter(home / "again", r=4, size=0.3, lora_alpha=3, change=shifted)
     plan = MergePlan(
@@ -231,6 +252,10 @@ def test_where_peft_is_right_it_is_as_peft_has_it(home, method):
 
 
 def test_chance_begins_where_the_seed_says_and_leaves_torchs_own_alone(home):
+    import torch
+
+    from lora_tui.engine import combine
+
     files = files_of(home, EQUAL)
     plan = plan_of(home, EQUAL, "dare_linear")
     torch.manual_seed(1)

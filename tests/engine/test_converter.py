@@ -7,16 +7,16 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from transformers import dynamic_module_utils
 
 from lora_tui.core import export_tools
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.gguf import read_head
-from lora_tui.engine import converter
 from tests.adapters import DEMO_MODEL, write_adapter
 
 
 def test_each_type_and_the_libraries_beside_the_converter_that_is_used(tmp_path):
+    from lora_tui.engine import converter
+
     packaged = export_tools.find()
     folder = tmp_path / "llama.cpp"
     folder.mkdir()
@@ -40,6 +40,8 @@ def test_each_type_and_the_libraries_beside_the_converter_that_is_used(tmp_path)
 
 
 def test_an_adapter_alone(tmp_path):
+    from lora_tui.engine import converter
+
     adapter = write_adapter(tmp_path / "adapter", r=3)
     converter.convert_adapter(export_tools.find(), adapter, DEMO_MODEL, tmp_path / "a.gguf")
     head = read_head(tmp_path / "a.gguf")
@@ -51,6 +53,8 @@ def test_an_adapter_alone(tmp_path):
 
 
 def test_a_converter_without_the_script_for_adapters_says_what_to_do(tmp_path):
+    from lora_tui.engine import converter
+
     tools = export_tools.Tools("old", tmp_path / "convert_hf_to_gguf.py")
     with pytest.raises(LoraTuiError, match="convert_lora_to_gguf") as raised:
         converter.convert_adapter(tools, tmp_path, DEMO_MODEL, tmp_path / "a.gguf")
@@ -62,6 +66,10 @@ def test_code_that_comes_with_a_model_is_not_run_unless_it_is_trusted(
     config, tmp_path, monkeypatch
 ):
     """llama.cpp's class for LLaDA asks transformers to trust whatever lies beside the tokenizer."""
+    from transformers import dynamic_module_utils
+
+    from lora_tui.engine import converter
+
     monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
     monkeypatch.syspath_prepend(tmp_path / "modules")
     model, ran = tmp_path / "model", tmp_path / "ran"

@@ -19,9 +19,7 @@ from lora_tui.core.members import BASE
 from lora_tui.core.platforms import Platform
 from lora_tui.core.proofs import FAIL, PASS, Proof
 from lora_tui.core.quantisation import QUANTS
-from lora_tui.engine import converter, gguf_proof, importance
 from lora_tui.engine.export import Export
-from lora_tui.engine.export_making import First, Making
 from tests.adapters import DEMO_MODEL, write_adapter
 
 LAYER = "blk.3.ffn_down.weight.in_sum2"
@@ -30,6 +28,9 @@ LAYER = "blk.3.ffn_down.weight.in_sum2"
 @pytest.fixture(scope="module")
 def making(tmp_path_factory):
     """An export of an adapter, its conversion kept from before: no converter ran in it."""
+    from lora_tui.engine.export_making import Making
+    from lora_tui.engine.export_reference import Reference
+
     home = tmp_path_factory.mktemp("matrix")
     said: list[str] = []
     member = members.of_reference(str(write_adapter(home / "pirate", size=0.2)))
@@ -44,18 +45,23 @@ def making(tmp_path_factory):
     )
     plan = ExportPlan(member=member, quants=("q2_k_s",), folder=str(home), rows=1)
     found = Making(job, Export(job, plan, has_rows=True), export_tools.find(), {})
-    found._reference = gguf_proof.Reference(job, member, has_rows=True, rows=1)
+    found._reference = Reference(job, member, has_rows=True, rows=1)
     return found
 
 
 @pytest.fixture(scope="module")
 def first(making):
+    from lora_tui.engine import converter
+    from lora_tui.engine.export_making import First
+
     path = making.job.run.path / "f16.gguf"
     converter.convert(making.tools, DEMO_MODEL, path, "f16")
     return First(QUANTS["f16"], path, Proof(PASS))
 
 
 def computed(making, first, monkeypatch):
+    from lora_tui.engine import importance
+
     monkeypatch.setattr(importance, "_MOST_TOKENS", 300)
     matrix = making._compute_matrix(first)
     values = {one.name: np.array(one.data) for one in gguf.GGUFReader(matrix.path).tensors}
@@ -116,3 +122,41 @@ def test_what_was_proven_on_less_or_rounded_by_other_data_is_made_anew(making, t
     assert pending(rows=8, data=data) == pending(rows=200, data=data) == []
     assert pending(rows=7, data=data) == ["q8_0", "q2_k_s"]
     assert pending(rows=8, data="other") == pending(rows=8, data=data, has_rows=False) == ["q2_k_s"]
+
+
+@pytest.fixture(scope="module")
+def alone(making):
+    """The adapter alone, as a file."""
+    from lora_tui.engine import converter
+
+    path = making.job.run.path / "alone.gguf"
+    adapter = Path(making.plan.member.path)
+    converter.convert_adapter(making.tools, adapter, DEMO_MODEL, path)
+    return path
+
+
+def proven(making, first, alone, tmp_path):
+    from lora_tui.engine import gguf_proof
+
+    base = Path(shutil.copy(first.path, tmp_path / "base.gguf"))
+    return gguf_proof.prove(making._measured(), base, "f16", job=making.job, adapter=alone)
+
+
+def test_an_adapter_alone_is_loaded_by_llama_cpp_itself(
+    making, first, alone, tmp_path, monkeypatch
+):
+    proof = proven(making, first, alone, tmp_path)
+    assert (proof.verdict, proof.reasons) == (PASS, ())
+    monkeypatch.setattr("lora_tui.engine.export_source.apply", lambda *_: None)
+    proof = proven(making, first, alone, tmp_path)  # the base is asked in its place
+    assert proof.verdict == FAIL
+    assert proof.reasons[0].startswith("llama.cpp answers otherwise with the adapter beside its")
+
+
+def test_an_adapter_that_llama_cpp_does_not_load_fails(making, first, alone, tmp_path):
+    data = alone.read_bytes()
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(data.replace(b"blk.3.ffn_down", b"blk.9.ffn_down"))
+    proof = proven(making, first, broken, tmp_path)
+    assert proof.verdict == FAIL
+    assert proof.reasons == ("llama.cpp says: its server does not take the adapter.",)

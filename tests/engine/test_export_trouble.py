@@ -11,14 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import AutoModelForCausalLM
 
 from lora_tui.core import export_tools
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.quantisation import QUANTS
 from lora_tui.core.runs import is_alive
-from lora_tui.engine import converter, export_source, quantiser
+from lora_tui.engine import quantiser
 from tests.adapters import DEMO_MODEL, of_other_shape, write_adapter
 from tests.engine.exports import create, export, left_behind, seen
 
@@ -68,6 +66,8 @@ def add_token(tokenizer):
     ],
 )
 def test_what_the_converter_does_not_take_is_said_in_words(change, name, said, tmp_path):
+    from lora_tui.engine import converter
+
     source = copied(tmp_path / "model", change, name)
     with pytest.raises(LoraTuiError, match=said) as raised:
         converter.convert(TOOLS, source, tmp_path / "x.gguf", "f16")
@@ -76,6 +76,8 @@ def test_what_the_converter_does_not_take_is_said_in_words(change, name, said, t
 
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # the converter leaves it
 def test_a_disk_that_fills_up_is_named_and_a_cut_file_is_no_success(tmp_path):
+    from lora_tui.engine import export_source
+
     f16 = tmp_path / "f16.gguf"
     with no_larger_than(1_000_000), pytest.raises(LoraTuiError, match=r"The disk of .* is full"):
         export_source.convert(TOOLS, DEMO_MODEL, f16, QUANTS["f16"])
@@ -96,6 +98,9 @@ def test_a_disk_that_fills_up_is_named_and_a_cut_file_is_no_success(tmp_path):
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
     """The demo with one weight that f16 does not hold."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
     folder = copied(tmp_path_factory.mktemp("models") / "large")
     model = AutoModelForCausalLM.from_pretrained(DEMO_MODEL, dtype=torch.float32)
     model.model.layers[0].mlp.up_proj.weight.data[0, 0] = 1e6

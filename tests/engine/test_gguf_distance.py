@@ -2,9 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
-
-from lora_tui.engine.gguf_distance import Distance
 
 
 def logits(places=50, vocabulary=30):
@@ -14,6 +11,10 @@ def logits(places=50, vocabulary=30):
 
 
 def measured(own, file, base, ids) -> dict:
+    import torch
+
+    from lora_tui.engine.gguf_distance import Distance
+
     distance = Distance()
     for part in (slice(0, 20), slice(20, None)):
         distance.add(

@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,28 +16,37 @@ from lora_tui.core import export_tools, members, preset_files
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.platforms import Platform
 from lora_tui.core.proofs import FAIL, PASS
-from lora_tui.engine import converter, gguf_proof, models, probing
+from lora_tui.engine import models, probing
 from lora_tui.engine.gguf_text import Conversations, Tokens, ends_faults
 from lora_tui.engine.llama import Broken, Llama
 from lora_tui.engine.stopping import StopRequested
 from lora_tui.engine.templates import ChatTemplate
 from tests.adapters import DEMO_MODEL
 
+if TYPE_CHECKING:
+    from lora_tui.engine.export_reference import Reference
+
+
 NEVER: Any = SimpleNamespace(requested=False, check=lambda: None)
 
 
 @pytest.fixture(scope="module")
-def demo() -> tuple[gguf_proof.Reference, Any]:
+def demo(tmp_path_factory) -> "tuple[Reference, Any]":
     """The demo's base by itself, as a reference and as a file."""
+    from lora_tui.engine.export_reference import Reference
+
     preset = preset_files.with_settings(preset_files.find("demo"), ["engine.device=cpu"])
     platform = Platform("transformers", "cpu", bfloat16=False)
-    job: Any = SimpleNamespace(preset=preset, platform=platform, stop=NEVER)
+    run = SimpleNamespace(path=tmp_path_factory.mktemp("run"))
+    job: Any = SimpleNamespace(preset=preset, platform=platform, stop=NEVER, run=run)
     member = replace(members.of_source(str(DEMO_MODEL)), base="demo")
-    return gguf_proof.Reference(job, member, has_rows=True, rows=4), job
+    return Reference(job, member, has_rows=True, rows=4), job
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory) -> Path:
+    from lora_tui.engine import converter
+
     path = tmp_path_factory.mktemp("gguf") / "demo.gguf"
     converter.convert(export_tools.find(), DEMO_MODEL, path, "f32")
     return path
@@ -130,6 +139,8 @@ def test_each_token_that_ends_an_answer_has_to_end_one_of_the_file():
 
 
 def test_a_base_by_itself_passes_without_a_word_on_adapters(demo, file):
+    from lora_tui.engine import gguf_proof
+
     reference, job = demo
     proof = gguf_proof.prove(reference, file, "f32", job=job)
     assert (proof.verdict, proof.reasons) == (PASS, ())
@@ -144,10 +155,12 @@ def test_a_base_by_itself_passes_without_a_word_on_adapters(demo, file):
 
 def test_what_runs_on_where_torch_had_ended_fails(demo, file, monkeypatch):
     """As a file does whose template does not let it end, though all its figures are right."""
+    from lora_tui.engine import gguf_proof
+
     reference, job = demo
     cut = [replace(answer, text=answer.text[:4]) for answer in reference.answers(NEVER)]
     monkeypatch.setattr(reference, "_answers", cut)
-    monkeypatch.setattr(gguf_proof, "_ANSWER", 2)
+    monkeypatch.setattr(gguf_proof, "ANSWER", 2)
     assert all(answer.ended and answer.text for answer in cut)
     proof = gguf_proof.prove(reference, file, "f32", job=job)
     assert proof.verdict == FAIL and proof.figures["stops"] is False
@@ -156,6 +169,8 @@ def test_what_runs_on_where_torch_had_ended_fails(demo, file, monkeypatch):
 
 def test_a_model_without_a_template_is_not_asked_for_one(demo, file, tmp_path):
     """A file without one passes then, and fails where the model has one."""
+    from lora_tui.engine import gguf_proof
+
     reference, job = demo
     bare = tmp_path / "bare.gguf"
     bare.write_bytes(
@@ -227,6 +242,8 @@ def test_a_model_that_this_llama_cpp_does_not_know_is_no_fault_of_the_file(file,
 
 
 def test_a_missing_library_is_no_fault_of_the_file(demo, file, tmp_path, monkeypatch):
+    from lora_tui.engine import gguf_proof
+
     reference, job = demo
     (tmp_path / "cyllama.py").write_text("raise ImportError('no such library')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -244,6 +261,8 @@ def test_a_child_leaves_in_good_order(verb, file):
 
 
 def test_stopping_leaves_no_child(demo, file):
+    from lora_tui.engine import gguf_proof
+
     reference, job = demo
     left = [3]
 

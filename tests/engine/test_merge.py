@@ -3,15 +3,12 @@
 import json
 
 import pytest
-import torch
-from peft import PeftModel
 
 from lora_tui.core import members, merging, runs
 from lora_tui.core.merging import REPORT, MergePlan
 from lora_tui.core.proofs import PASS, UNKNOWN
 from lora_tui.jobs.exact import exact_preset
 from tests.adapters import DEMO_MODEL, write_adapter
-from tests.engine import plain
 
 ROWS = [
     json.loads(line)
@@ -75,6 +72,10 @@ def test_an_adapter_of_a_run_is_merged_and_proven(single, tuned):
 
 
 def test_its_figures_are_those_of_plain_peft_and_transformers(single, tuned, tokenizer):
+    import torch
+
+    from tests.engine import plain
+
     ended, out = single
     found = merging.read(ended.run)
     base, beside, merged = plain.load(), plain.load(tuned.path, "lora"), plain.load(out)
@@ -106,6 +107,11 @@ def rendered(tokenizer, row):
 
 
 def test_several_are_combined_proven_and_scored_beside_their_parents(several):
+    import torch
+    from peft import PeftModel
+
+    from tests.engine import plain
+
     ended, parents = several
     assert ended.code == 0, ended.log
     found = merging.read(ended.run)
@@ -122,6 +128,11 @@ def test_several_are_combined_proven_and_scored_beside_their_parents(several):
 
 def test_one_adapter_with_a_weight_is_scaled(engines, tuned, tmp_path):
     """And where there are no rows, the demo's questions prove it."""
+    import torch
+    from peft import PeftModel
+
+    from tests.engine import plain
+
     elsewhere = members.of_reference(str(write_adapter(tmp_path / "it", r=4)))
     run = create(engines, [elsewhere], weights=(0.5,), dtype="float32")
     assert engines.warm(run, "merge", "transformers").code == 0

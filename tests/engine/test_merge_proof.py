@@ -5,20 +5,14 @@ from array import array
 from types import SimpleNamespace
 
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
 
 from lora_tui.core import events, members, preset_files
 from lora_tui.core.members import Member
 from lora_tui.core.merging import Merging
 from lora_tui.core.platforms import Platform
 from lora_tui.core.proofs import FAIL, PASS, UNKNOWN, Proof
-from lora_tui.engine import adapters, distances, merge_card, merge_proof, merging, models
-from lora_tui.engine.exact import Exact
+from lora_tui.engine import merge_card
 from lora_tui.engine.masking import Example
-from lora_tui.engine.merge_audit import Audit, audit
-from lora_tui.engine.resident import Resident
 from tests.engine import kinds
 
 GO = SimpleNamespace(check=lambda: None)
@@ -26,49 +20,16 @@ CPU = Platform("transformers", "cpu", bfloat16=False)
 DTYPES = ("bfloat16", "float16", "float32")
 
 
-class Case:
-    """A base, an adapter on it, and rows to measure on."""
-
-    def __init__(self, kind, folder, size):
-        self.base = kinds.build(kind, folder / "base")
-        self.adapter = kinds.write_adapter(self.base, folder / "adapter", size=size)
-        self.member = members.of_reference(str(self.adapter))
-        settings = [f"model.name_or_path={self.base}"]
-        self.preset = preset_files.with_settings(preset_files.find("demo"), settings)
-        self.resident = Resident(self.preset, CPU, models.load_stored(self.preset, CPU))
-        self.resident.attach(self.member)
-        draw = torch.Generator().manual_seed(0)
-        self.rows = torch.randint(5, kinds.VOCABULARY, (6, 48), generator=draw).tolist()
-        self.files = adapters.read(self.adapter)
-
-    def write(self, out, dtype="auto"):
-        made = merging.write_merged(self.preset, CPU, self.member, out, dtype, stop=GO)
-        return made.dtype
-
-    def measure(self, out):
-        model, faults = merge_proof.reload(out, trust=False)
-        if model is None:
-            return {}, faults
-        return merge_proof.differences(self.resident, self.member, model, self.rows, GO), faults
-
-    def prove(self, out, dtype):
-        found, faults = self.measure(out)
-        seen = audit(self.base, self.files, out, GO)
-        return merge_proof.verdict(found, seen, faults, dtype=dtype, layers=2)
-
-    def by_logits_alone(self, out, dtype):
-        found, _ = self.measure(out)
-        return merge_proof.verdict(found, Audit(0, (), ()), (), dtype=dtype, layers=2)
-
-
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory):
     """Made once each, when asked for."""
+    from tests.engine.merge_cases import Case
+
     made = {}
 
     def case(kind, size=0.1):
         if (kind, size) not in made:
-            made[kind, size] = Case(kind, tmp_path_factory.mktemp(kind), size)
+            made[kind, size] = Case(kind, tmp_path_factory.mktemp(kind), size, GO)
         return made[kind, size]
 
     return case
@@ -86,6 +47,12 @@ def test_what_is_right_passes_far_from_its_limits(cases, tmp_path, kind, dtype):
 
 
 def test_a_weight_widened_where_it_is_used_gives_what_float32_gives(cases):
+    import torch
+
+    from lora_tui.engine import distances
+    from lora_tui.engine.exact import Exact
+    from lora_tui.engine.resident import Resident
+
     case = cases("smollm2")
     wide = Resident(case.preset, CPU)
     wide.attach(case.member)
@@ -112,14 +79,15 @@ def of_adapter(change):
     """Merges an adapter with a change to its files in place of the right one."""
 
     def plant(case, out, tmp_path):
+        from safetensors.torch import load_file, save_file
+
         wrong = tmp_path / "wrong"
         shutil.copytree(case.adapter, wrong)
         weights = wrong / "adapter_model.safetensors"
         tensors = load_file(weights)
         change(tensors)
         save_file(tensors, weights)
-        member = members.of_reference(str(wrong))
-        merging.write_merged(case.preset, CPU, member, out, "auto", stop=GO)
+        case.write(out, member=members.of_reference(str(wrong)))
 
     return plant
 
@@ -128,6 +96,8 @@ def of_model(change):
     """Changes the tensors of a model that was merged."""
 
     def plant(case, out, tmp_path):
+        from safetensors.torch import load_file, save_file
+
         case.write(out)
         tensors = load_file(out / "model.safetensors")
         change(tensors)
@@ -196,6 +166,9 @@ def one_number_off(tensors):
 
 
 def of_another_base(case, out, tmp_path):
+    import torch
+    from transformers import AutoModelForCausalLM
+
     other = tmp_path / "other"
     shutil.copytree(case.base, other)
     model = AutoModelForCausalLM.from_pretrained(other, dtype="auto")
@@ -203,8 +176,8 @@ def of_another_base(case, out, tmp_path):
         for weight in model.parameters():
             weight.add_(0.05 * torch.randn_like(weight) * weight.std())
     model.save_pretrained(other)
-    preset = preset_files.with_settings(case.preset, [f"model.name_or_path={other}"])
-    merging.write_merged(preset, CPU, case.member, out, "auto", stop=GO)
+    settings = [f"model.name_or_path={other}"]
+    case.write(out, preset=preset_files.with_settings(case.preset, settings))
 
 
 def cut_off(case, out, tmp_path):
@@ -246,8 +219,7 @@ def test_every_planted_fault_fails_by_its_tensors_however_weak_the_adapter(cases
         folder = tmp_path / str(number)
         folder.mkdir()
         fault(case, folder / "merged", folder)
-        seen = audit(case.base, case.files, folder / "merged", GO)
-        failed += bool(seen.off)
+        failed += bool(case.audited(folder / "merged").off)
     assert failed == len(FAULTS) + 1
 
 
@@ -276,6 +248,9 @@ def test_where_rounding_is_as_large_as_what_was_learnt_nothing_is_told(cases, tm
 
 
 def test_what_nobody_can_measure_is_no_pass():
+    from lora_tui.engine import merge_proof
+    from lora_tui.engine.merge_audit import Audit
+
     numbers = dict.fromkeys(
         ("max_logit_difference", "mean_logit_difference", "greedy_equal_share", "kl"), float("nan")
     )

@@ -11,18 +11,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
-from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lora_tui.core import members, preset_files
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.platforms import Platform
-from lora_tui.engine import merging
 from lora_tui.engine.stopping import StopRequested
 from tests.adapters import DEMO_MODEL, write_adapter
-from tests.engine import kinds, plain
+from tests.engine import kinds
 
 GO = SimpleNamespace(check=lambda: None)
 CPU = Platform("transformers", "cpu", bfloat16=False)
@@ -44,6 +39,10 @@ UNTIED = {"saved", "saved-both", "head", "embedding"}
 
 def trained(folder, base, **config):
     """An adapter as PEFT saves it, every trained number moved."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     settings = {"target_modules": TARGETS, "r": 4, "lora_alpha": 8, **config}
@@ -60,6 +59,8 @@ def trained(folder, base, **config):
 
 def write(adapter, out, dtype="auto", stop=GO, run=""):
     """The adapter merged into the base that it names."""
+    from lora_tui.engine import merging
+
     member = replace(members.of_reference(str(adapter)), run=run)
     settings = [f"model.name_or_path={member.base}"]
     preset = preset_files.with_settings(preset_files.find("demo"), settings)
@@ -67,6 +68,8 @@ def write(adapter, out, dtype="auto", stop=GO, run=""):
 
 
 def logits(model):
+    import torch
+
     with torch.no_grad():
         return model(torch.arange(5, 45)[None]).logits
 
@@ -74,6 +77,10 @@ def logits(model):
 @pytest.mark.filterwarnings("ignore:Model has `tie_word", "ignore:Setting `save_embedding")
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_was_merged_says_what_base_and_adapter_say(tmp_path, kind):
+    from transformers import AutoModelForCausalLM
+
+    from tests.engine import plain
+
     adapter = trained(tmp_path / "adapter", DEMO_MODEL, **KINDS[kind])
     beside = logits(plain.load(adapter, "lora"))
     out = tmp_path / "merged"
@@ -93,6 +100,10 @@ def test_what_was_merged_says_what_base_and_adapter_say(tmp_path, kind):
 
 
 def test_trained_biases_are_taken_over(tmp_path):
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
     base = kinds.build("qwen2", tmp_path / "base")
     adapter = trained(tmp_path / "adapter", base, bias="all")
     write(adapter, tmp_path / "merged", "float32")
@@ -113,6 +124,11 @@ def digest(folder):
 @pytest.mark.parametrize("stored", ["bfloat16", "float32"])
 def test_rounding_happens_once_and_the_base_stays_as_it_was(tmp_path, stored):
     """A base in float32 is mapped from its file and merged without widening."""
+    import torch
+    from safetensors.torch import load_file
+
+    from tests.engine import plain
+
     base = tmp_path / "base"
     shutil.copytree(DEMO_MODEL, base)
     if stored == "float32":
@@ -139,6 +155,8 @@ def test_rounding_happens_once_and_the_base_stays_as_it_was(tmp_path, stored):
 
 def test_the_folder_is_all_that_a_server_asks_for(tmp_path):
     """As transformers, vLLM and llama.cpp's converter read one."""
+    from transformers import AutoTokenizer
+
     write(write_adapter(tmp_path / "adapter"), tmp_path / "merged")
     names = {path.name for path in (tmp_path / "merged").iterdir()}
     assert names == {path.name for path in DEMO_MODEL.iterdir()}
@@ -166,6 +184,8 @@ def test_a_way_of_drawing_that_transformers_would_not_save_stays_as_it_is(tmp_pa
 
 
 def test_a_template_that_an_adapter_brings_is_written(tmp_path):
+    from transformers import AutoTokenizer
+
     adapter = write_adapter(tmp_path / "adapter")
     tokenizer = AutoTokenizer.from_pretrained(DEMO_MODEL)
     tokenizer.chat_template = "{{ messages[0]['content'] }}"
@@ -189,6 +209,8 @@ def large(tensors):
 
 
 def test_an_export_is_in_float16_where_that_holds_it(tmp_path):
+    from tests.engine import plain
+
     adapter = write_adapter(tmp_path / "adapter")
     assert write(adapter, tmp_path / "merged", "export").dtype == "float16"
     beside = logits(plain.load(adapter, "lora"))

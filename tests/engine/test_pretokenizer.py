@@ -6,14 +6,12 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.trainers import BpeTrainer
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from lora_tui.core import export_tools, locations
 from lora_tui.core.errors import LoraTuiError
-from lora_tui.engine import converter, pretokenizer
+from lora_tui.engine import pretokenizer
 from lora_tui.engine.probing import PROBE_TEXT
 from tests.adapters import DEMO_MODEL
 
@@ -67,6 +65,9 @@ TEXTS = [
 
 def save(folder, cutter, **options):
     """A tiny model with a tokenizer that cuts like this."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
     normalizer = options.pop("normalizer", None)
     tokens = options.pop("added", [])
     bpe = Tokenizer(models.BPE(**options))
@@ -101,6 +102,8 @@ def save(folder, cutter, **options):
 @pytest.fixture(scope="module")
 def ids(tmp_path_factory):
     """For each name, the ids by transformers and by llama.cpp."""
+    from lora_tui.engine import converter
+
     folder, tools = tmp_path_factory.mktemp("kinds"), export_tools.find()
     cases: dict[str, tuple] = {name: (several, {}) for name, several in cutters().items()}
     cases["llama-bpe"] = (cases["llama-bpe"][0], {"ignore_merges": True})

@@ -9,7 +9,6 @@ from collections import Counter
 import gguf
 import numpy as np
 import pytest
-import torch
 
 from lora_tui.core import export_tools, preset_files, quantisation
 from lora_tui.core.errors import LoraTuiError
@@ -20,8 +19,7 @@ from lora_tui.core.parameters import read_config
 from lora_tui.core.platforms import Platform
 from lora_tui.core.quantisation import QUANTS
 from lora_tui.core.safetensors import read_model
-from lora_tui.engine import converter, importance, quantiser
-from lora_tui.engine.resident import Resident
+from lora_tui.engine import quantiser
 from lora_tui.engine.stopping import Stopping
 from tests import shapes
 from tests.adapters import DEMO_MODEL
@@ -146,6 +144,8 @@ def tools():
 
 @pytest.fixture(scope="module")
 def f16(tools, tmp_path_factory):
+    from lora_tui.engine import converter
+
     path = tmp_path_factory.mktemp("demo") / "f16.gguf"
     converter.convert(tools, DEMO_MODEL, path, "f16")
     return path
@@ -154,11 +154,15 @@ def f16(tools, tmp_path_factory):
 @pytest.fixture(scope="module")
 def demo():
     """The demo's base, as it is measured."""
+    from lora_tui.engine.resident import Resident
+
     return Resident(preset_files.find("demo"), Platform("transformers", "cpu", bfloat16=False))
 
 
 @pytest.fixture(scope="module")
 def matrix(demo, f16):
+    from lora_tui.engine import importance
+
     stop, target = Stopping(lambda: None), f16.with_name("imatrix.gguf")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(importance, "_MOST_TOKENS", 2_000)
@@ -193,6 +197,10 @@ def test_a_file_is_as_foretold(name, tools, f16, request):
 
 
 def test_what_goes_into_a_layer_is_summed_up(matrix, demo):
+    import torch
+
+    from lora_tui.engine import importance
+
     found = {
         tensor.name: np.array(tensor.data)
         for tensor in gguf.GGUFReader(matrix.path).tensors

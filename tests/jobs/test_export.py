@@ -20,6 +20,15 @@ def test_a_plan_that_cannot_be_done_starts_nothing(tmp_path):
     assert not runs.list_runs(locations.reports_folder()) and not (tmp_path / "to").exists()
 
 
+def test_what_needs_training_data_is_refused_where_none_is_known(tmp_path):
+    """Before anything is converted: the rest would be made in vain."""
+    whole = members.of_source(str(DEMO_MODEL))
+    plan = ExportPlan(member=whole, quants=("f16", "iq2_xs", "q2_k_s"), folder=str(tmp_path))
+    with pytest.raises(BadInput, match="iq2_xs, q2_k_s: these types need an importance matrix"):
+        export.start(plan)
+    assert not runs.list_runs(locations.reports_folder())
+
+
 def test_files_go_into_the_run_or_the_merge_or_a_folder_of_their_own(tmp_path):
     run = runs.create(preset_files.find("demo"), name="one")
     run.adapter.mkdir()
