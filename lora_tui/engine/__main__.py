@@ -1,9 +1,16 @@
 """`python -m lora_tui.engine VERB DIRECTORY`: the only way into the engine."""
 
+import atexit
+import gc
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
+
+_YOUNG = 50_000
+"""New objects between two looks for garbage: at Python's 700 those take a tenth of an export."""
 
 VERBS = {
     "train": "train",
@@ -38,5 +45,14 @@ def main(arguments: Sequence[str]) -> int:
     return int(module.main(Path(folder), **options))
 
 
+def leave(code: int) -> NoReturn:
+    """End this process without taking down torch's modules: 0.7 s in which a run looks alive."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    gc.set_threshold(_YOUNG)
+    leave(main(sys.argv[1:]))
