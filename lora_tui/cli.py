@@ -32,7 +32,7 @@ from lora_tui.core.members import find_job
 from lora_tui.core.metrics import History
 from lora_tui.core.runs import Run
 from lora_tui.core.settings import in_words
-from lora_tui.jobs import launch
+from lora_tui.jobs import control, launch
 from lora_tui.jobs import stop as stopping
 from lora_tui.jobs.follow import follow
 
@@ -212,10 +212,27 @@ def stop(run: str, kill: bool, as_json: bool) -> None:
 
 @main.command()
 @run_argument
+@as_json
+def pause(run: str, as_json: bool) -> None:
+    """Pause a run once its step is done: all stays in memory, and `resume` lets it go on."""
+    found = runs.find(run)
+    control.pause(found)
+    if not control.wait_until_paused(found, _SAVING_TAKES_AT_MOST):
+        raise LoraTuiError(
+            f"{found.id} is still at its step; it pauses after that.",
+            f"Ask again later: lora-tui show {found.id}",
+        )
+    if not as_json:
+        say(f"{found.id} {summary.headline(found).state}")
+    _end(found, as_json=as_json)
+
+
+@main.command()
+@run_argument
 @detached
 @as_json
 def resume(run: str, detach: bool, as_json: bool) -> None:
-    """Restart a stopped or crashed run at its last complete checkpoint."""
+    """Let a paused run go on; restart a stopped or crashed one at its last checkpoint."""
     found = runs.find(run)
     since = found.events.stat().st_size if found.events.exists() else 0
     launch.resume(found)

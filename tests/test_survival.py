@@ -83,6 +83,31 @@ def test_a_killed_engine_shows_as_crashed_and_resume_goes_on() -> None:
     assert any(run.adapter.iterdir())
 
 
+def test_pause_and_resume_from_other_terminals_twice_and_out_of_order() -> None:
+    run = launch.start(with_settings(find("demo"), [*SHORT, "training.save_steps=0"]), name="wait")
+
+    def say(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "lora_tui", *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+    paused = [say("pause", run.id, "--json") for _ in range(2)]  # the first while it loads
+    assert [one.returncode for one in paused] == [0, 0], paused
+    assert {json.loads(one.stdout)["state"] for one in paused} == {"paused"}
+    (step,) = {json.loads(one.stdout)["step"] for one in paused}
+    assert step == 1 and steps(run) == [1]
+    assert say("resume", run.id, "--detach").returncode == 0
+    again = say("resume", run.id)
+    assert again.returncode == 1 and "is running already" in again.stderr
+    wait_until(lambda: len(steps(run)) > 3, 60, "it did not go on")
+    assert "paused" in say("pause", run.id).stdout
+    ended = say("resume", run.id, "--json")
+    assert json.loads(ended.stdout)["state"] == "finished" and ended.returncode == 0
+    assert steps(run) == list(range(1, 31))
+    late = say("pause", run.id)
+    assert late.returncode == 1 and "is not running" in late.stderr
+    assert not run.pause.exists()
+
+
 def test_a_stop_in_the_middle_keeps_a_checkpoint_and_the_adapter() -> None:
     run = launch.start(with_settings(find("demo"), [*SHORT, "training.save_steps=0"]), name="stop")
     wait_until(lambda: len(steps(run)) > 2, 180, "no steps were made")

@@ -175,6 +175,10 @@ class History:
         self._launched = figure(event.get("t"))
         self._recent.clear()
 
+    def _on_resumed(self, event: Event) -> None:
+        """What it waited is no work."""
+        self._spent -= figure(event.get("waited")) or 0.0
+
     def _on_started(self, event: Event) -> None:
         step = whole(event.get("resumed_from")) or 0
         if not step:  # from the beginning, for the first time or again

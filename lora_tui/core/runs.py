@@ -67,6 +67,11 @@ class Run:
         return self.path / "run.lock"
 
     @property
+    def pause(self) -> Path:
+        """There while the engine is to wait between two steps; empty."""
+        return self.path / "pause"
+
+    @property
     def checkpoints(self) -> Path:
         """Trainer checkpoints, `checkpoint-<step>` each."""
         return self.path / "checkpoints"
@@ -243,7 +248,8 @@ def is_alive(run: Run) -> bool:
     return locks.is_held(run.lock)
 
 
-_TELLING = events.FINAL | {"launched", "step", "eval", "stopping", "paused", "resumed"}
+_AT_WORK = frozenset({"step", "eval", "paused", "resumed"})
+_TELLING = events.FINAL | _AT_WORK | {"launched", "stopping"}
 
 
 def told(before: str | None, kind: str) -> str | None:
@@ -252,7 +258,7 @@ def told(before: str | None, kind: str) -> str | None:
     Steps that still come after a request to stop do not make the run running again, and a request
     that comes too late does not undo an end.
     """
-    if kind not in _TELLING or (before == "stopping" and kind in {"step", "eval"}):
+    if kind not in _TELLING or (before == "stopping" and kind in _AT_WORK):
         return before
     if kind == "stopping" and before in events.FINAL:
         return before

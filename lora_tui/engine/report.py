@@ -6,10 +6,13 @@ from typing import Any
 from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
-from lora_tui.core import files
+from lora_tui.core import files, runs
+from lora_tui.core.events import figure
 from lora_tui.engine.data import Data
 from lora_tui.engine.divergence import Diverged, DivergenceGuard
 from lora_tui.engine.job import TorchJob
+
+_LOOK = 0.1  # seconds between two looks whether a paused run may go on
 
 
 class Report(TrainerCallback, ExportableState):
@@ -34,7 +37,7 @@ class Report(TrainerCallback, ExportableState):
     def attach(self, trainer: Any, evaluation: Any) -> None:
         """Name the trainer whose steps are reported, and what measures between them."""
         self._trainer, self._evaluation = trainer, evaluation
-        trainer.measure = self._measure
+        trainer.measure, trainer.pause = self._measure, self._pause
 
     # --- What survives in a checkpoint ---
 
@@ -92,6 +95,29 @@ class Report(TrainerCallback, ExportableState):
             control.should_log = True
             control.should_evaluate = bool(training.early_stopping_patience)
         self._heed_stop(control)
+
+    def _pause(self) -> bool:
+        """Wait between two steps for as long as the run's `pause` is there, with all in memory.
+
+        Whether a request to stop ended it: a checkpoint is still to be saved.
+        """
+        state, control = self._trainer.state, self._trainer.control
+        if control.should_training_stop or state.global_step >= state.max_steps:
+            return False
+        if not self.job.run.pause.exists():
+            return False
+        self._tick()
+        began = time.monotonic()
+        self.job.emit("paused", step=state.global_step)
+        while self.job.run.pause.exists() and not self.job.stop.requested:
+            time.sleep(_LOOK)
+        waited = time.monotonic() - began
+        self.job.emit("resumed", step=state.global_step, waited=waited)
+        spent = figure(runs.read_info(self.job.run).get("spent")) or 0.0
+        runs.add_to_info(self.job.run, spent=spent - waited)
+        self._mark = time.perf_counter()
+        self._heed_stop(control)
+        return self.was_stopped
 
     def _heed_stop(self, control: Any) -> None:
         """End after this step if asked to: with its point on the chart and a checkpoint."""

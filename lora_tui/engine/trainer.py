@@ -33,6 +33,7 @@ class Trainer(SFTTrainer):
     trained_tokens: Any = 0
     step_loss: Any = 0.0
     measure: Callable[[], None]
+    pause: Callable[[], bool] = staticmethod(lambda: False)
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
         """The batches of the next step, counted as they are handed out.
@@ -56,6 +57,8 @@ class Trainer(SFTTrainer):
         super()._maybe_log_save_evaluate(tr_loss, *args, **kwargs)
         if self._globalstep_last_logged == self.state.global_step:
             tr_loss.zero_()  # transformers subtracts it from itself, and NaN - NaN stays NaN
+        if self.pause():  # it was asked to stop meanwhile: save what the step left
+            super()._maybe_log_save_evaluate(tr_loss, *args, **kwargs)
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Nothing: TRL would write a card of its own with every checkpoint."""

@@ -19,7 +19,7 @@ from lora_tui.core.preset_files import changed, load
 from lora_tui.core.presets import Preset, is_demo
 from lora_tui.core.runs import Run
 from lora_tui.core.summary import headline
-from lora_tui.jobs import machine
+from lora_tui.jobs import control, machine
 
 KEPT_REPORTS = 10
 
@@ -204,18 +204,21 @@ def _make_room(kind: str) -> None:
 
 
 def resume(run: Run) -> None:
-    """Restart a run that ended from its last complete checkpoint.
+    """Let a paused run go on, or restart one that ended from its last complete checkpoint.
 
     Raises:
-        LoraTuiError: it is alive, or it ended as planned.
+        LoraTuiError: it is at work already, or it ended as planned.
     """
     if runs.is_alive(run):
+        if control.go_on(run):
+            return
         raise LoraTuiError(f"{run.id} is running already.", f"Watch it: lora-tui watch {run.id}")
     if headline(run).state == "finished":
         raise LoraTuiError(
             f"{run.id} is finished; there is nothing to resume.", "Train it anew for more steps."
         )
     load(run.preset)
+    control.go_on(run)
     launch(run, "resume")
 
 

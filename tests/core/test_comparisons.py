@@ -18,11 +18,11 @@ def member(name: str, method: str = "lora", base: str = "demo") -> Member:
     return Member(name, name, method, f"/{name}", base, run=f"/runs/{name}")
 
 
-def made(*names: str, told: tuple[str, ...] = ()) -> Run:
+def made(*names: str, told: tuple[str, ...] = (), kind: str = "compare") -> Run:
     options = {"members": [member(name).document() for name in names]}
-    run = runs.create(Preset(name="demo"), name="x", kind="compare", options=options)
-    for kind in told:
-        events.append(run.events, kind)
+    run = runs.create(Preset(name="demo"), name="x", kind=kind, options=options)
+    for event in told:
+        events.append(run.events, event)
     return run
 
 
@@ -55,6 +55,15 @@ def test_they_are_listed_newest_first_with_who_is_in_them() -> None:
     assert [one.names for one in comparisons.earlier()] == [("c",), ("a", "b")]
     assert [one.run for one in comparisons.earlier(1)] == [second]
     assert comparisons.members_of(first) == [member("a"), member("b")]
+
+
+def test_merges_stand_among_them_where_their_files_tell_of_whom() -> None:
+    compared, merged = made("a", "b"), made("a", "b", told=("finished",), kind="merge")
+    runs.add_to_info(merged, created=9e9)
+    found = [(one.run, one.kind, one.state) for one in comparisons.earlier()]
+    assert found == [(merged, "merge", "finished"), (compared, "compare", "queued")]
+    merged.info.write_text("[]")
+    assert [one.run for one in comparisons.earlier()] == [compared]
 
 
 @pytest.mark.parametrize("info", ["", "[]", '{"options": 3}', '{"options": {"members": [3, {}]}}'])

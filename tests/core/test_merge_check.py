@@ -24,6 +24,9 @@ def home(tmp_path_factory):
         write_adapter(folder / name, **config)
     write_adapter(folder / "tokens", change=with_rows("lm_head", 2050))
     write_adapter(folder / "carrying", change=with_rows("embed_tokens", 2048))
+    write_adapter(
+        folder / "few-tokens", trainable_token_indices=[1, 2], change=with_trained_tokens
+    )
     write_adapter(folder / "patterned", rank_pattern={"q_proj": 2}, change=narrow)
     write_adapter(folder / "kind", peft_type="IA3")
     write_adapter(folder / "elsewhere", base="/gone/base")
@@ -49,6 +52,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "pissa": {"init_lora_weights": "pissa"},
     "replicated": {"layer_replication": [[0, 2], [0, 2]]},
     "invoked": {"alora_invocation_tokens": [1, 2]},
+    "parameters": {"target_parameters": ["mlp.experts.gate_up_proj"]},
 }
 ALONE_ONLY = ("dora", "biased", "saved", "trained-tokens", "pissa", "carrying")
 
@@ -58,6 +62,12 @@ def with_rows(layer, rows):
         tensors[f"base_model.model.{layer}.weight"] = ((rows, 256), array("f", bytes(rows * 1024)))
 
     return change
+
+
+def with_trained_tokens(tensors):
+    """As PEFT saves the rows of some tokens."""
+    name = "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta"
+    tensors[name] = ((2, 256), array("f", bytes(2048)))
 
 
 def narrow(tensors):
@@ -87,10 +97,10 @@ def plan(home):
     return make
 
 
-@pytest.mark.parametrize("name", [*KINDS, "four", "patterned"])
+@pytest.mark.parametrize("name", [*KINDS, "four", "patterned", "few-tokens"])
 def test_one_adapter_may_be_of_any_kind_that_weights_can_hold(plan, name):
     found = refusals(plan(name))
-    if name in {"replicated", "invoked"}:
+    if name in {"replicated", "invoked", "parameters"}:
         assert len(found) == 1 and f"{name} cannot become weights" in found[0]
     else:
         assert not found

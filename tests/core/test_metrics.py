@@ -97,6 +97,20 @@ def test_time_between_two_launches_does_not_count() -> None:
     assert snapshot.elapsed == 70.0
 
 
+def test_what_a_paused_run_waited_is_no_work() -> None:
+    events = [
+        LAUNCH,
+        step(1, t=1010.0),
+        {"kind": "paused", "step": 1, "t": 1010.0},
+        {"kind": "resumed", "step": 1, "t": 1310.0, "waited": 300.0},
+        step(2, t=1320.0),
+    ]
+    assert fold(*events[:3]).elapsed == 10.0
+    assert fold(*events).elapsed == 20.0
+    again = {"kind": "launched", "t": 2000.0, "pid": 2}
+    assert fold(*events, again, step(3, t=2005.0)).elapsed == 25.0
+
+
 def test_a_run_that_begins_again_forgets_everything() -> None:
     history = History()
     history.fold([LAUNCH, {"kind": "started"}, {"kind": "eval", "step": 0, "loss": 9.0}])

@@ -82,6 +82,7 @@ def test_ten_runs_of_one_name_stay_in_order() -> None:
         (["launched", "failed", "stopping"], False, "failed"),
         (["launched", "step", "paused"], True, "paused"),
         (["launched", "step", "paused", "resumed"], True, "running"),
+        (["launched", "step", "paused", "stopping", "resumed"], True, "stopping"),
         (["launched", "finished"], False, "finished"),
         (["launched", "failed", "launched"], True, "starting"),
         (["launched", "stopped", "launched", "step"], False, "crashed"),

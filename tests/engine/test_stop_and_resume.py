@@ -5,6 +5,10 @@ import time
 
 import pytest
 
+from lora_tui.core import events, summary
+from tests.engine.conftest import Ended
+from tools.terminal import wait_until
+
 SETTINGS = (
     "model.dtype=float32",
     "lora.lora_dropout=0.1",
@@ -99,6 +103,53 @@ def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(engines, settings):
     for first, second in zip(again[:4], again[4:], strict=True):
         assert first["loss"] == second["loss"]
         assert first["tokens"] == second["tokens"]
+
+
+@pytest.fixture
+def paused(engines, settings):
+    """A run that waits after its first step, and its engine."""
+    run = engines.create("demo", "engine.backend=transformers", *settings)
+    run.pause.touch()
+    engine = engines.start(run)
+    wait_until(lambda: "paused" in kinds(run), 120, "it did not pause")
+    yield run, engine
+    engine.kill()
+    engine.wait()
+
+
+def kinds(run):
+    return [event["kind"] for batch in events.batches(run.events) for event in batch]
+
+
+def test_a_paused_run_goes_on_in_place_to_the_same_end(paused, uninterrupted):
+    run, engine = paused
+    assert summary.headline(run).state == "paused" and kinds(run)[-1] == "paused"
+    run.pause.unlink()
+    wait_until(lambda: "resumed" in kinds(run), 30, "it did not go on")
+    run.pause.touch()  # again, in the middle
+    wait_until(lambda: kinds(run).count("paused") == 2, 30, "it did not pause again")
+    run.pause.unlink()
+    ended = Ended(run, engine.wait(timeout=120))
+    assert ended.code == 0 and ended.events[-1]["kind"] == "finished", ended.log
+    assert len(ended.of("launched")) == 0 and len(ended.of("started")) == 1
+    assert curve(ended) == curve(uninterrupted)
+    ours, theirs = weights(ended), weights(uninterrupted)
+    assert all(bool((ours[name] == theirs[name]).all()) for name in theirs)
+    assert ended.of("resumed")[0]["waited"] > 0
+
+
+def test_stopping_a_paused_run_saves_it(paused, uninterrupted, engines):
+    run, engine = paused
+    engine.send_signal(signal.SIGTERM)
+    ended = Ended(run, engine.wait(timeout=120))
+    assert ended.code == 0 and ended.events[-1]["kind"] == "stopped", ended.log
+    step = ended.events[-1]["step"]
+    assert [event["step"] for event in ended.of("checkpoint")] == [step]
+    assert (run.adapter / "adapter_model.safetensors").is_file()
+    run.pause.unlink()
+    resumed = engines.warm(run, "resume", "transformers")
+    assert resumed.of("started")[-1]["resumed_from"] == step
+    assert curve(resumed) == curve(uninterrupted)
 
 
 def test_a_finished_run_resumes_to_the_same_end(uninterrupted, engines):
