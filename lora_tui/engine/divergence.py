@@ -2,14 +2,21 @@
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Mapping
 from statistics import median
+from typing import Any
 
 from lora_tui.core.errors import LoraTuiError
 
 WINDOW = 50
 PATIENCE = 10
+QUICK = 3
+"""Steps in a row that are no chance where each alone hardly could be."""
+
+_EARLY = 10  # figures, before which a median says little
 _LEAST_RISE = 0.1  # twice almost nothing is still almost nothing
+_GUESSING, _KNOWING = 0.75, 0.5  # of the loss of a model that knows nothing: ln(vocabulary)
+_BURST = 1000.0  # times the usual gradient
 
 
 class Diverged(LoraTuiError):
@@ -17,45 +24,90 @@ class Diverged(LoraTuiError):
 
 
 class DivergenceGuard:
-    """Watches the loss of every step.
+    """Watches every step; a run is lost when one of these holds.
 
-    NaN and infinity count at once; else ten steps in a row with more than twice the median of the
-    last fifty, and never within the first fifty.
+    - The loss, or the gradient, is NaN or infinite: at once.
+    - The loss is exactly 0, or no token was trained, three steps in a row: nothing is learnt.
+    - A model whose loss was under half of ln(vocabulary), which is that of guessing, is above three
+      quarters of it three steps in a row: it forgot its language.
+    - The gradient is a thousand times its median three times in a row.
+    - The loss is above twice the median of the last fifty ten steps in a row, never within the
+      first fifty.
     """
 
-    def __init__(self, recent: Iterable[float] = (), above: int = 0) -> None:
-        """Go on from what an earlier process saw."""
-        self.recent = deque(recent, maxlen=WINDOW)
-        self.above = above
+    def __init__(self, vocabulary: int = 0, state: Mapping[str, Any] | None = None) -> None:
+        """Begin, or go on from what an earlier process saw.
 
-    def watch(self, step: int, loss: float) -> None:
-        """Take in one step's loss.
+        Args:
+            vocabulary: How many tokens the model chooses from; 0 if nobody knows.
+            state: What `state` gave.
+        """
+        known = state or {}
+        self._guessing = math.log(vocabulary) if vocabulary > 1 else math.inf
+        self._recent = deque(known.get("recent", ()), maxlen=WINDOW)
+        self._norms = deque(known.get("norms", ()), maxlen=WINDOW)
+        self._row = {name: int(known.get(name, 0)) for name in _COUNTED}
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What a resumed run has to know."""
+        return {"recent": list(self._recent), "norms": list(self._norms), **self._row}
+
+    def watch(self, step: int, loss: float, trained: int = 1) -> None:
+        """Take in one step's loss, and how many tokens it trained.
 
         Raises:
             Diverged: the run is lost.
         """
+        if self._lasts("idle", not trained, QUICK):
+            raise Diverged(f"No token was trained for {QUICK} steps, up to step {step}.", IDLE)
         if not math.isfinite(loss):
             raise Diverged(f"The loss became {_word(loss)} at step {step}.", REMEDY)
-        if len(self.recent) == WINDOW:
-            usual = median(self.recent)
-            self.above = self.above + 1 if loss > 2 * usual and loss > usual + _LEAST_RISE else 0
-            if self.above >= PATIENCE:
-                raise Diverged(
-                    f"The loss rose to {loss:.3g} and stayed above twice its median of {usual:.3g} "
-                    f"for {PATIENCE} steps, up to step {step}.",
-                    REMEDY,
-                )
-        self.recent.append(loss)
+        if self._lasts("zero", loss == 0, QUICK):
+            raise Diverged(f"The loss was exactly 0 for {QUICK} steps, up to step {step}.", IDLE)
+        if self._recent:
+            self._compare(step, loss)
+        self._recent.append(loss)
 
-    @staticmethod
-    def watch_norm(step: int, norm: float) -> None:
+    def _compare(self, step: int, loss: float) -> None:
+        usual = median(self._recent) if len(self._recent) >= _EARLY else min(self._recent)
+        knew = usual < _KNOWING * self._guessing
+        if self._lasts("lost", knew and loss > _GUESSING * self._guessing, QUICK):
+            raise Diverged(
+                f"The loss rose from {usual:.3g} to {loss:.3g} and stayed there for {QUICK} steps, "
+                f"up to step {step}: the model guesses as if it knew nothing.",
+                REMEDY,
+            )
+        is_above = len(self._recent) == WINDOW and loss > max(2 * usual, usual + _LEAST_RISE)
+        if self._lasts("above", is_above, PATIENCE):
+            raise Diverged(
+                f"The loss rose to {loss:.3g} and stayed above twice its median of {usual:.3g} "
+                f"for {PATIENCE} steps, up to step {step}.",
+                REMEDY,
+            )
+
+    def watch_norm(self, step: int, norm: float) -> None:
         """Take in a gradient norm.
 
         Raises:
-            Diverged: it is not a number any more.
+            Diverged: it is not a number any more, or beyond all measure.
         """
         if not math.isfinite(norm):
             raise Diverged(f"The gradient became {_word(norm)} at step {step}.", REMEDY)
+        usual = median(self._norms) if len(self._norms) >= _EARLY else math.inf
+        if self._lasts("burst", norm > max(_BURST * usual, 1.0), QUICK):
+            raise Diverged(
+                f"The gradient is {norm / usual:,.0f} times its median, up to step {step}.", REMEDY
+            )
+        self._norms.append(norm)
+
+    def _lasts(self, name: str, holds: bool, most: int) -> bool:
+        """Whether something holds so many times in a row."""
+        self._row[name] = self._row[name] + 1 if holds else 0
+        return self._row[name] >= most
+
+
+_COUNTED = ("idle", "zero", "lost", "above", "burst")
 
 
 def _word(value: float) -> str:
@@ -65,4 +117,8 @@ def _word(value: float) -> str:
 REMEDY = (
     "Lower training.learning_rate (a third of it is a good try), raise training.warmup_steps, "
     "or look for odd rows in the data. Checkpoints saved before stay."
+)
+IDLE = (
+    "Look at the data as it is trained (d): is what the assistant says trained? If the model knows "
+    "the rows by heart already, there is nothing left to learn."
 )

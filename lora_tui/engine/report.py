@@ -1,17 +1,20 @@
 """What the trainer does, as events; and when it has to stop."""
 
 import time
+from contextlib import suppress
 from typing import Any
 
 from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
-from lora_tui.core import files, runs
+from lora_tui.core import files, runs, text
 from lora_tui.core.events import figure
+from lora_tui.core.hardware import free_disk
 from lora_tui.engine.data import Data
 from lora_tui.engine.divergence import Diverged, DivergenceGuard
 from lora_tui.engine.job import TorchJob
 
+_ROOM = 2  # checkpoints: old ones are cleared after the new one is whole, and the adapter follows
 _LOOK = 0.1  # seconds between two looks whether a paused run may go on
 
 
@@ -38,6 +41,11 @@ class Report(TrainerCallback, ExportableState):
         """Name the trainer whose steps are reported, and what measures between them."""
         self._trainer, self._evaluation = trainer, evaluation
         trainer.measure, trainer.pause = self._measure, self._pause
+        self._guard = DivergenceGuard(self._vocabulary)
+
+    @property
+    def _vocabulary(self) -> int:
+        return int(self._trainer.model.config.get_text_config().vocab_size)
 
     # --- What survives in a checkpoint ---
 
@@ -47,8 +55,7 @@ class Report(TrainerCallback, ExportableState):
             "seconds": self._seconds,
             "tokens": int(self._trainer.tokens) if self._trainer else 0,
             "trained_tokens": int(self._trainer.trained_tokens) if self._trainer else 0,
-            "recent": list(self._guard.recent),
-            "above": self._guard.above,
+            "guard": self._guard.state,
             "best": self._best,
             "best_step": self._best_step,
             "since_best": self._since_best,
@@ -65,7 +72,7 @@ class Report(TrainerCallback, ExportableState):
             saved["tokens"],
             saved["trained_tokens"],
         )
-        self._guard = DivergenceGuard(saved["recent"], saved["above"])
+        self._guard = DivergenceGuard(self._vocabulary, saved.get("guard"))
         self._best, self._best_step = saved["best"], saved["best_step"]
         self._since_best = saved["since_best"]
 
@@ -84,7 +91,7 @@ class Report(TrainerCallback, ExportableState):
         self.job.progress["step"] = step
         if training.stop_on_divergence:
             try:
-                self._guard.watch(step, loss)
+                self._guard.watch(step, loss, int(self._trainer.step_tokens))
             except Diverged:
                 self._emit_step(state, {"loss": loss})
                 raise
@@ -176,16 +183,28 @@ class Report(TrainerCallback, ExportableState):
             )
             control.should_save = control.should_training_stop = True
 
-    def on_save(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-        """A checkpoint is whole."""
+    def on_save(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+        """A checkpoint is whole; if the disk would not take another one, the run ends on this."""
         path = self.job.run.checkpoints / f"checkpoint-{state.global_step}"
+        size = files.size_of(path)
         self.job.emit(
             "checkpoint",
             step=state.global_step,
             path=str(path.relative_to(self.job.run.path)),
-            bytes=files.size_of(path),
+            bytes=size,
         )
         self._mark = time.perf_counter()
+        with suppress(OSError):  # a disk that cannot be asked
+            if free_disk(path) < _ROOM * size and state.global_step < state.max_steps:
+                self._end_for_want_of_room(size)
+                control.should_training_stop = True
+
+    def _end_for_want_of_room(self, size: int) -> None:
+        self.was_stopped = True
+        self.job.warn(
+            f"Stopped before the disk is full: a checkpoint takes {text.size(size)}, and another "
+            "one may not fit. Free some room and resume."
+        )
 
     def _tick(self) -> None:
         """Count the time since the last tick as training."""

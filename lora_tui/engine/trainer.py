@@ -32,6 +32,7 @@ class Trainer(SFTTrainer):
     tokens: Any = 0
     trained_tokens: Any = 0
     step_loss: Any = 0.0
+    step_tokens: Any = 0
     measure: Callable[[], None]
     pause: Callable[[], bool] = staticmethod(lambda: False)
 
@@ -42,9 +43,9 @@ class Trainer(SFTTrainer):
         """
         batches, items = super().get_batch_samples(*args, **kwargs)
         self.step_loss = 0.0
-        for batch in batches:
-            self.tokens += batch["attention_mask"].sum()
-            self.trained_tokens += (batch["labels"] != IGNORED).sum()
+        self.tokens += sum(batch["attention_mask"].sum() for batch in batches)
+        self.step_tokens = sum((batch["labels"] != IGNORED).sum() for batch in batches)
+        self.trained_tokens += self.step_tokens
         return batches, items
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:

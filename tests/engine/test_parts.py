@@ -1,8 +1,6 @@
-"""The small parts: divergence, refusals, environment, lock, checkpoints, the fused head."""
+"""The small parts: refusals, environment, lock, checkpoints, the fused head."""
 
-import math
 import os
-import random
 import subprocess
 import sys
 from typing import Any
@@ -12,50 +10,6 @@ import pytest
 from lora_tui.core import preset_files, runs
 from lora_tui.core.presets import Preset
 from lora_tui.engine import checkpoints, environment, locking
-from lora_tui.engine.divergence import PATIENCE, WINDOW, Diverged, DivergenceGuard
-
-# --- Divergence --------------------------------------------------------------------------------
-
-
-def watch(losses, guard=None):
-    """The step at which a guard gives up, or None."""
-    guard = guard or DivergenceGuard()
-    for step, loss in enumerate(losses, 1):
-        try:
-            guard.watch(step, loss)
-        except Diverged:
-            return step
-    return None
-
-
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_what_is_no_number_ends_a_run_at_once(bad):
-    assert watch([2.0, bad]) == 2
-    with pytest.raises(Diverged, match="gradient"):
-        DivergenceGuard.watch_norm(3, bad)
-
-
-def test_ten_steps_above_twice_the_median_end_it():
-    assert watch([1.0] * WINDOW + [2.1] * PATIENCE) == WINDOW + PATIENCE
-
-
-def test_nine_steps_do_not():
-    assert watch([1.0] * WINDOW + ([2.1] * (PATIENCE - 1) + [1.9]) * 3) is None
-
-
-def test_the_first_fifty_steps_may_do_what_they_like():
-    assert watch([0.1] * 20 + [9.0] * 29) is None
-
-
-def test_noise_and_a_loss_near_nothing_are_no_divergence():
-    chance = random.Random(1)
-    assert watch([1 + chance.random() for _ in range(2000)]) is None
-    assert watch([0.005] * WINDOW + [0.02] * 30) is None
-
-
-def test_a_guard_goes_on_from_a_checkpoint():
-    assert watch([2.1], DivergenceGuard([1.0] * WINDOW, PATIENCE - 1)) == 1
-
 
 # --- Environment -------------------------------------------------------------------------------
 

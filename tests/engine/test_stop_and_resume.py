@@ -1,11 +1,15 @@
 """Stopping saves everything; resuming goes on as if nothing had happened."""
 
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
 from lora_tui.core import events, summary
+from lora_tui.core.runs import Run
+from lora_tui.engine import checkpoints
 from tests.engine.conftest import Ended
 from tools.terminal import wait_until
 
@@ -150,6 +154,28 @@ def test_stopping_a_paused_run_saves_it(paused, uninterrupted, engines):
     resumed = engines.warm(run, "resume", "transformers")
     assert resumed.of("started")[-1]["resumed_from"] == step
     assert curve(resumed) == curve(uninterrupted)
+
+
+def test_a_run_ends_before_its_disk_is_full_and_loses_nothing(engines, settings, tmp_path):
+    """A disk of 8 MB, of its own namespace; a checkpoint of this run takes 2.5 MB."""
+    run = engines.create("demo", *settings, "engine.backend=transformers")
+    script = (
+        f"mount -t tmpfs -o size=8m none {tmp_path} && cp -a {run.path} {tmp_path}/run && "
+        f"{sys.executable} -m lora_tui.engine train {tmp_path}/run; "
+        f"cp -a {tmp_path}/run {run.path}.after"
+    )
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script], env=engines.environment, capture_output=True
+    )
+    after = Run(run.path.with_name(f"{run.id}.after"))
+    ended = Ended(after, done.returncode)
+    final = ended.events[-1]
+    assert final["kind"] == "stopped" and 4 <= final["step"] < 14, done.stderr
+    (said,) = [one["text"] for one in ended.of("warning") if "disk" in one["text"]]
+    assert said.startswith("Stopped before the disk is full: a checkpoint takes")
+    step, path = checkpoints.last_complete(after)
+    assert step == final["step"] and path.is_dir()
+    assert (after.adapter / "adapter_model.safetensors").is_file()
 
 
 def test_a_finished_run_resumes_to_the_same_end(uninterrupted, engines):

@@ -1,0 +1,103 @@
+"""Runs that are lost are told from those that are only noisy."""
+
+import math
+import random
+
+import pytest
+
+from lora_tui.engine.divergence import PATIENCE, QUICK, WINDOW, Diverged, DivergenceGuard
+
+VOCABULARY = 49_152
+GUESSING = math.log(VOCABULARY)
+
+
+def watch(losses, guard=None, trained=1):
+    """The step at which a guard gives up, or None."""
+    guard = guard or DivergenceGuard(VOCABULARY)
+    for step, loss in enumerate(losses, 1):
+        try:
+            guard.watch(step, loss, trained)
+        except Diverged:
+            return step
+    return None
+
+
+def watch_norms(norms):
+    """The same of gradients."""
+    guard = DivergenceGuard(VOCABULARY)
+    for step, norm in enumerate(norms, 1):
+        try:
+            guard.watch_norm(step, norm)
+        except Diverged:
+            return step
+    return None
+
+
+def falling(steps, chance, last=0.8):
+    """A loss as training makes it: from 2 downwards, noisy as of a row at a time."""
+    return [
+        (last + (2 - last) * math.exp(-step / 200)) * chance.lognormvariate(0, 0.35)
+        for step in range(steps)
+    ]
+
+
+CALM = falling(60, random.Random(3))
+
+
+@pytest.mark.parametrize(
+    ("name", "planted"),
+    [
+        ("NaN", [math.nan]),
+        ("infinite", [math.inf]),
+        ("infinite downwards", [-math.inf]),
+        ("jumps to guessing", [GUESSING] * QUICK),
+        ("beyond guessing", [15.0, 40.0, 900.0]),
+        ("a staircase", [4.0, 8.2, 9.5, 11.0]),
+        ("nothing left", [0.0] * QUICK),
+    ],
+)
+@pytest.mark.parametrize("before", [1, 5, 60])
+def test_planted_divergences_are_caught_within_three_steps(name, planted, before):
+    found = watch([*CALM[:before], *planted, *[1.0] * 5])
+    assert found == before + len(planted), name
+
+
+def test_planted_gradients_are_caught_within_three_steps():
+    calm = [0.5 + 0.01 * step for step in range(20)]
+    assert watch_norms([*calm, math.nan]) == watch_norms([*calm, math.inf]) == 21
+    assert watch_norms([*calm, 1e4, 1e5, 1e6]) == 23
+    assert watch_norms([*calm, 1e4, 1.0, 1e4, 1e4, 1.0]) is None  # a spike, and two
+
+
+def test_steps_that_train_no_token_are_caught():
+    assert watch([1.0] * 9, trained=0) == QUICK
+
+
+def test_a_slow_rise_is_caught_within_ten_steps():
+    assert watch([1.0] * WINDOW + [2.1] * PATIENCE) == WINDOW + PATIENCE
+    assert watch([1.0] * WINDOW + ([2.1] * (PATIENCE - 1) + [1.9]) * 3) is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_normal_run_of_two_thousand_steps_raises_no_alarm(seed):
+    chance = random.Random(seed)
+    assert watch(falling(2000, chance)) is None
+    assert watch(falling(2000, chance, last=0.01)) is None  # rows known by heart
+    norms = [chance.lognormvariate(0, 0.8) for _ in range(2000)]
+    assert watch_norms(norms) is None
+
+
+def test_what_never_knew_anything_may_guess():
+    """A model with random weights, and one whose vocabulary nobody knows."""
+    assert watch([GUESSING] * 100) is None
+    assert watch([0.1] * 20 + [9.0] * 29, DivergenceGuard()) is None
+    assert watch([0.005] * WINDOW + [0.02] * 30) is None
+
+
+def test_a_guard_goes_on_from_a_checkpoint():
+    """At every place, with the same verdict as one that saw all."""
+    planted = [*CALM, *[GUESSING] * QUICK]
+    for cut in (1, 20, len(CALM) + 1, len(CALM) + 2):
+        first = DivergenceGuard(VOCABULARY)
+        assert watch(planted[:cut], first) is None
+        assert watch(planted[cut:], DivergenceGuard(VOCABULARY, first.state)) == len(planted) - cut
