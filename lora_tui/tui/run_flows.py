@@ -11,10 +11,12 @@ from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
 from lora_tui.core.summary import Headline
 from lora_tui.core.text import one_line, size
-from lora_tui.jobs import launch
+from lora_tui.jobs import control, launch
 from lora_tui.jobs import stop as stopping
 from lora_tui.tui.screens.ask import Ask, Question
 from lora_tui.tui.screens.confirm import Confirm
+
+RESUMABLE = frozenset({"paused", "stopped", "crashed", "failed"})
 
 
 async def train(app: App[Any], preset: Preset) -> Run | None:
@@ -60,8 +62,29 @@ async def stop(app: App[Any], line: Headline) -> bool:
     return True
 
 
+def hold_or_let_go(run: Run) -> bool:
+    """Pause a run, or let one go on that waits or was to wait; whether it is to wait now.
+
+    Raises:
+        LoraTuiError: it is not at work.
+    """
+    if control.go_on(run):
+        return False
+    control.pause(run)
+    return True
+
+
+async def pause(_app: App[Any], line: Headline) -> bool:
+    """Pause a run, or let it go on; nothing is lost by either, so it does not ask."""
+    await asyncio.to_thread(hold_or_let_go, line.run)
+    return True
+
+
 async def resume(app: App[Any], line: Headline) -> bool:
-    """Resume a run that ended early, after saying from where."""
+    """Let a paused run go on; restart one that ended early, after saying from where."""
+    if line.state == "paused":
+        await asyncio.to_thread(launch.resume, line.run)
+        return True
     steps = await asyncio.to_thread(runs.checkpoint_steps, line.run)
     where = f"its checkpoint at step {steps[-1]}" if steps else "step 0: no checkpoint is whole"
     question = Confirm(

@@ -52,6 +52,9 @@ def _facts(frame: Frame) -> dict[str, str]:
     return found
 
 
+_THEN = {"stop": "saves", "pause": "waits"}
+
+
 def notice(frame: Frame) -> tuple[str, str] | None:
     """What has to be read before anything else: a summary, and what to do about it."""
     if frame.about.is_newer:
@@ -78,13 +81,21 @@ def notice(frame: Frame) -> tuple[str, str] | None:
     return text.printable(reason["summary"]) or "It failed without a reason.", hint
 
 
-def foot(frame: Frame, width: int, *, asked_to_stop: bool) -> Row:
-    """One calm line: saving, where the result is, or the latest warning; empty when all is well."""
+def foot(frame: Frame, width: int, *, asked: str) -> Row:
+    """One calm line: saving, where the result is, or the latest warning; empty when all is well.
+
+    `asked` is what the user asked for and the run has not done yet: `stop`, `pause` or nothing.
+    """
     mark = look.warning()
     if frame.state == "stopping":
         return (("saving, please wait", "warn"), ("  s again ends it at once, unsaved", "muted"))
-    if asked_to_stop and frame.state in {"starting", "running"}:
-        return (("asked to stop: the step ends, then it saves", "warn"),)
+    if frame.state == "paused":
+        return (
+            ("paused: all stays in memory", "warn"),
+            ("  p goes on, s saves and ends it", "muted"),
+        )
+    if asked and frame.state in {"starting", "running"}:
+        return ((f"asked to {asked}: the step ends, then it {_THEN[asked]}", "warn"),)
     warnings = frame.snapshot.warnings
     number = "1 warning" if len(warnings) == 1 else f"{len(warnings)} warnings"
     if frame.result:

@@ -17,7 +17,7 @@ from lora_tui.tui.screens.notice import Notice
 from lora_tui.tui.screens.preset_form import PresetForm
 from lora_tui.tui.widgets.run_list import RunList
 
-from .conftest import Maker, settled, shown, toasts
+from .conftest import Maker, say, settled, shown, toasts
 
 pytestmark = pytest.mark.usefixtures("shipped")
 
@@ -63,6 +63,23 @@ async def test_keys_are_offered_only_where_they_do_something(make_run: Maker) ->
         last = shown(pilot).splitlines()[-1]
         assert "S stop" not in last and "x delete" in last and "R resume" in last
         assert last.endswith("? help")
+
+
+async def test_a_run_is_paused_and_goes_on_by_the_keys_of_the_list(make_run: Maker) -> None:
+    run = make_run("live", "running")
+    app = LoraTuiApp()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settled(pilot)
+        await pilot.press("tab", "P")
+        await settled(pilot)
+        assert run.pause.exists()
+        say(run, 400.0, "paused", step=12)
+        await pilot.press("r")
+        await settled(pilot)
+        assert "‖ live" in shown(pilot) and "R resume" in shown(pilot).splitlines()[-1]
+        await pilot.press("R")  # in place: nothing is asked
+        await settled(pilot)
+        assert not run.pause.exists()
 
 
 async def test_stopping_a_run_of_another_machine_says_so(make_run: Maker) -> None:

@@ -14,7 +14,7 @@ from lora_tui.tui.screens.training import TrainingScreen
 from lora_tui.tui.widgets.metric_table import MetricTable
 
 from .conftest import say, shown
-from .training_screens import SIZE, drawn, eventually, train
+from .training_screens import SIZE, drawn, eventually, figures, train
 
 
 async def test_the_curve_and_its_scale_are_chosen_by_keys(screen_of: Callable[..., Run]) -> None:
@@ -145,3 +145,20 @@ async def test_an_ascii_terminal_gets_ascii_only(
         await pilot.press("z")
         await drawn(pilot, lambda frame: frame.options.log)
         assert shown(pilot).isascii()
+
+
+async def test_p_pauses_a_run_and_lets_it_go_on(screen_of: Callable[..., Run]) -> None:
+    run = screen_of()
+    async with LoraTuiApp(open_run=run).run_test(size=SIZE) as pilot:
+        await drawn(pilot)
+        await pilot.press("p")
+        await eventually(pilot, lambda: "asked to pause: the step ends, then" in shown(pilot))
+        assert run.pause.exists()
+        say(run, 400.0, "paused", step=312)
+        await eventually(pilot, lambda: "paused: all stays in memory  p goes on" in shown(pilot))
+        assert "‖ paused" in shown(pilot).splitlines()[0] and "ends" not in figures(pilot)
+        await pilot.press("p")
+        await eventually(pilot, lambda: not run.pause.exists())
+        say(run, 460.0, "resumed", step=312, waited=60.0)
+        await drawn(pilot, lambda frame: frame.state == "running")
+        assert "paused" not in shown(pilot)

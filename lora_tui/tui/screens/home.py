@@ -244,10 +244,15 @@ class HomeScreen(MarkingScreen):
 
     @asks
     async def action_change_run(self, how: str) -> None:
-        """Stop, resume or delete the chosen run, after asking."""
+        """Stop, pause, resume or delete the chosen run; asked first where something is lost."""
         from lora_tui.tui import run_flows
 
-        flow = {"stop": run_flows.stop, "resume": run_flows.resume, "delete": run_flows.delete}[how]
+        flow = {
+            "stop": run_flows.stop,
+            "pause": run_flows.pause,
+            "resume": run_flows.resume,
+            "delete": run_flows.delete,
+        }[how]
         if self.line and await flow(self.app, self.line):
             self.look(at_all=True)
 

@@ -37,7 +37,8 @@ from lora_tui.tui.widgets.metric_table import MetricTable
 from lora_tui.tui.widgets.painting import Painting
 
 _STOP = "End after this step; checkpoint and adapter are saved"
-_RESUME = "Go on from the last checkpoint"
+_PAUSE = "Wait after this step with all in memory; again, it goes on"
+_RESUME = "Go on: in place if it is paused, else from the last checkpoint"
 _CURVE = "Loss, learning rate, gradient norm, tokens a second"
 _BACK = "Leave; the run goes on"
 _MERGE = "Write its adapter into the base"
@@ -59,6 +60,7 @@ class TrainingScreen(Reporting, Screen[None]):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-tall")]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "stop", "stop and save", id="training.stop", tooltip=_STOP),
+        Binding("p", "pause", "pause", id="training.pause", tooltip=_PAUSE),
         Binding("R", "resume", "resume", key_display="R", id="training.resume", tooltip=_RESUME),
         Binding("l", "next_curve", "curve", id="training.curve", tooltip=_CURVE),
         Binding("z", "log_scale", "scale", id="training.scale", tooltip="Linear or logarithmic"),
@@ -92,7 +94,7 @@ class TrainingScreen(Reporting, Screen[None]):
         self._wanted = Latest(Options(width=0, height=0, ascii_only=ascii_only()))
         self._latest: Frame | None = None
         self._advices: Sequence[Advice] = ()
-        self._asked_to_stop = False
+        self._asked = ""
         self._said: tuple[str, str] | None = None
 
     def compose(self) -> ComposeResult:
@@ -158,7 +160,7 @@ class TrainingScreen(Reporting, Screen[None]):
             return
         self.frame = frame
         if frame.state not in {"starting", "running"}:
-            self._asked_to_stop = False
+            self._asked = ""
         self.query_one(MetricTable).show(frame)
         if frame.picture is not None:
             advice = advice_words.short(self._advices)
@@ -178,7 +180,7 @@ class TrainingScreen(Reporting, Screen[None]):
         title = self.query_one("#title", Painting)
         title.paint((words.title(frame, title.size.width),))
         foot = self.query_one("#foot", Painting)
-        line = words.foot(frame, self.size.width - 2, asked_to_stop=self._asked_to_stop)
+        line = words.foot(frame, self.size.width - 2, asked=self._asked)
         foot.set_class(bool(line), "-shown")
         foot.paint((line,))
         said = words.notice(frame)
@@ -194,8 +196,10 @@ class TrainingScreen(Reporting, Screen[None]):
         frame = self.frame
         if action == "stop":
             return frame is not None and frame.state in runs.LIVE
+        if action == "pause":
+            return frame is not None and frame.state in {"starting", "running", "paused"}
         if action == "resume":
-            return frame is not None and frame.state in {"stopped", "crashed", "failed"}
+            return frame is not None and frame.state in run_flows.RESUMABLE
         if action in {"merge", "export"}:
             return frame is not None and frame.state in {"finished", "stopped"}
         if action == "warnings":
@@ -251,9 +255,18 @@ class TrainingScreen(Reporting, Screen[None]):
         """Stop after asking; a run that is saving already can be ended at once."""
         line = await asyncio.to_thread(headline, self.run)
         if await run_flows.stop(self.app, line):
-            self._asked_to_stop = True
-            self._show_words()
-            self._wanted.wake()
+            self._show_asked("stop")
+
+    @asks
+    async def action_pause(self) -> None:
+        """Pause the run, or let it go on; nothing is lost by either, so it does not ask."""
+        is_held = await asyncio.to_thread(run_flows.hold_or_let_go, self.run)
+        self._show_asked("pause" if is_held else "")
+
+    def _show_asked(self, what: str) -> None:
+        self._asked = what
+        self._show_words()
+        self._wanted.wake()
 
     @asks
     async def action_resume(self) -> None:

@@ -208,7 +208,8 @@ def _time(moment: Snapshot, *, ended: bool) -> list[Figure]:
         found.append(Figure("took" if ended else "elapsed", text.duration(moment.elapsed), rank=3))
     if not ended and moment.seconds_left is not None and moment.updated is not None:
         ends = plain.moment(moment.updated + moment.seconds_left, "%H:%M")
-        found.append(Figure("left", text.duration(moment.seconds_left), f"ends {ends}", 2))
+        note = "" if moment.telling == "paused" else f"ends {ends}"
+        found.append(Figure("left", text.duration(moment.seconds_left), note, 2))
     return found
 
 

@@ -24,6 +24,8 @@ NO_RUNS = (
 
 _STATE, _LOSS_AT_LEAST, _CURVE, _TIME = 8, 5, 6, 5
 _BEGAN = len("23 Nov 14:12")
+_PAUSE = "Wait after this step with all in memory; again, it goes on"
+_RESUME = "Go on: in place if it is paused, else from its last checkpoint"
 _CURVE_AT_MOST = 12  # as many points as a headline keeps
 _NAME_AT_LEAST, _NAME_AT_MOST = 10, 32
 
@@ -133,8 +135,10 @@ def changes(line: Headline | None) -> set[str]:
     """What can be done to a run now."""
     if line is None:
         return set()
+    if line.state == "paused":
+        return {"stop", "pause", "resume"}
     if line.is_live:
-        return {"stop"}
+        return {"stop"} if line.state == "stopping" else {"stop", "pause"}
     return {"delete", "resume"} if line.state in {"stopped", "failed", "crashed"} else {"delete"}
 
 
@@ -157,9 +161,8 @@ class RunList(RowList):
             "stop",
             tooltip="End it after this step; it saves first",
         ),
-        Binding(
-            "R", "screen.change_run('resume')", "resume", tooltip="Go on from its last checkpoint"
-        ),
+        Binding("P", "screen.change_run('pause')", "pause", tooltip=_PAUSE),
+        Binding("R", "screen.change_run('resume')", "resume", tooltip=_RESUME),
         Binding("x", "screen.change_run('delete')", "delete", tooltip="Remove it and all it made"),
         Binding("delete", "screen.change_run('delete')", "delete", show=False),
         Binding("m", "screen.merge", "merge", tooltip="The marked runs' adapters, or this one's"),
