@@ -2,41 +2,24 @@
 
 import io
 import os
-import shlex
 import sys
-import threading
-from collections.abc import Mapping
-from typing import Any
 
 import click
 
-from lora_tui import cli_chat, cli_compare, cli_export, cli_merge, cli_reports
+from lora_tui import cli_chat, cli_compare, cli_export, cli_merge, cli_reports, cli_runs
 from lora_tui.console import (
     DONE,
     FAILED,
     Commands,
     as_json,
-    chosen_preset,
-    detached,
-    preset_argument,
     preset_names,
     print_json,
-    run_argument,
     say,
     say_item,
 )
-from lora_tui.core import makings, plain, preset_files, presets, runs, summary, text
-from lora_tui.core.errors import BadInput, LoraTuiError
+from lora_tui.core import preset_files, presets, text
+from lora_tui.core.errors import BadInput
 from lora_tui.core.items import document, is_ok
-from lora_tui.core.members import find_job
-from lora_tui.core.metrics import History
-from lora_tui.core.runs import Run
-from lora_tui.core.settings import in_words
-from lora_tui.jobs import control, launch
-from lora_tui.jobs import stop as stopping
-from lora_tui.jobs.follow import follow
-
-_SAVING_TAKES_AT_MOST = 600.0
 
 
 @click.group(
@@ -78,181 +61,6 @@ _TERMINAL_MANNERS = {
 }
 
 
-@main.command()
-@preset_argument
-@click.option("--name", default="", help="What to call the run.")
-@detached
-@as_json
-def train(preset: str, settings: tuple[str, ...], name: str, detach: bool, as_json: bool) -> None:
-    """Train PRESET, and follow it; ctrl+c leaves it running."""
-    chosen = chosen_preset(preset, settings)
-    run = launch.start(chosen, name=name, command=_command())
-    _follow_or_return(run, detach=detach, as_json=as_json)
-
-
-def _command() -> str:
-    return shlex.join(["lora-tui", *sys.argv[1:]])
-
-
-def _follow_or_return(run: Run, *, detach: bool, as_json: bool, since: int = 0) -> None:
-    if detach:
-        print_json(summary.show(run)) if as_json else say(run.id)
-        return
-    if not as_json:
-        say(run.id)
-    _watch(run, quiet=as_json, since=since)
-    _end(run, as_json=as_json)
-
-
-def _watch(run: Run, *, quiet: bool, since: int = 0) -> None:
-    """Print events as they come, to stderr when stdout is kept for the JSON document.
-
-    `since` is where in the file of events to begin, in bytes.
-    """
-    history = History()
-    try:
-        for batch in follow(run, threading.Event(), since=since):
-            history.fold(batch)
-            most = history.snapshot().max_steps if batch else None
-            for event in batch:
-                if line := plain.line(event, most):
-                    say(line, err=quiet)
-    except KeyboardInterrupt:
-        if quiet:
-            print_json(summary.show(run))
-        say(f"\n{run.id} goes on.", err=True)
-        say(f"Watch it: lora-tui watch {run.id}", err=True)
-        say(f"Stop it:  lora-tui stop {run.id}", err=True)
-        sys.exit(DONE)
-
-
-def _end(run: Run, *, as_json: bool) -> None:
-    """Print how it ended, and leave with the status that says so."""
-    document = summary.show(run)
-    if as_json:
-        print_json(document)
-    elif document["failure"]:
-        say(f"{document['failure']['summary']}\n{document['failure']['hint']}", err=True)
-    elif kept := document["paths"]["adapter"] or document["paths"]["model"]:
-        say(f"kept in {kept}")
-    if (number := len(document["advice"])) and not as_json:
-        hints = "1 hint" if number == 1 else f"{number} hints"
-        say(f"{hints}: lora-tui show {run.id}", err=bool(document["failure"]))
-    sys.exit(FAILED if document["failure"] else DONE)
-
-
-@main.command("runs")
-@as_json
-def list_runs(as_json: bool) -> None:
-    """List the runs, newest first."""
-    lines = [summary.headline(run) for run in runs.list_runs()]
-    if as_json:
-        print_json([line.document() for line in lines])
-        return
-    if not lines:
-        say("No runs yet. Start one: lora-tui train demo", err=True)
-    for line in lines:
-        progress = f"{line.step}/{line.max_steps}" if line.max_steps else "-"
-        tail = line.failure["summary"] if line.failure else text.duration(line.elapsed)
-        figures = f"{line.state:<9} {progress:>11} {text.number(line.loss):>7}"
-        say(f"{line.run.id:<36} {text.one_line(line.name):<16} {figures}  {tail}")
-
-
-@main.command()
-@run_argument
-@as_json
-def show(run: str, as_json: bool) -> None:
-    """Show one run: state, figures, where its files are."""
-    document = summary.show(runs.find(run))
-    if as_json:
-        print_json(document)
-        return
-    advices = document.pop("advice")
-    for line in plain.facts(document):
-        say(line)
-    for one in advices:
-        say(f"! {one['text']} ({one['source']})")
-        if one["changes"]:
-            say(f"> {_assignments(one['changes'])}")
-
-
-def _assignments(changes: Mapping[str, Any]) -> str:
-    """Changes of a preset, as a shell takes them."""
-    pairs = (f"{key}={in_words(value)}" for key, value in changes.items())
-    return " ".join(f"--set {shlex.quote(pair)}" for pair in pairs)
-
-
-@main.command()
-@run_argument
-@as_json
-def watch(run: str, as_json: bool) -> None:
-    """Follow a run in plain lines until it ends; ctrl+c leaves it running."""
-    found = runs.find(run)
-    _watch(found, quiet=as_json)
-    _end(found, as_json=as_json)
-
-
-@main.command()
-@run_argument
-@click.option("--kill", is_flag=True, help="End it now: only what was saved before stays.")
-@as_json
-def stop(run: str, kill: bool, as_json: bool) -> None:
-    """Stop a run: it ends its step, saves a checkpoint and the adapter."""
-    found = runs.find(run)
-    (stopping.kill if kill else stopping.stop)(found)
-    if not stopping.wait_until_dead(found, _SAVING_TAKES_AT_MOST):
-        raise LoraTuiError(
-            f"{found.id} has not stopped yet; it may still be saving.",
-            f"Ask again later, or end it now: lora-tui stop {found.id} --kill",
-        )
-    if not as_json:
-        say(f"{found.id} {summary.headline(found).state}")
-    _end(found, as_json=as_json)
-
-
-@main.command()
-@run_argument
-@as_json
-def pause(run: str, as_json: bool) -> None:
-    """Pause a run once its step is done: all stays in memory, and `resume` lets it go on."""
-    found = runs.find(run)
-    control.pause(found)
-    if not control.wait_until_paused(found, _SAVING_TAKES_AT_MOST):
-        raise LoraTuiError(
-            f"{found.id} is still at its step; it pauses after that.",
-            f"Ask again later: lora-tui show {found.id}",
-        )
-    if not as_json:
-        say(f"{found.id} {summary.headline(found).state}")
-    _end(found, as_json=as_json)
-
-
-@main.command()
-@run_argument
-@detached
-@as_json
-def resume(run: str, detach: bool, as_json: bool) -> None:
-    """Let a paused run go on; restart a stopped or crashed one at its last checkpoint."""
-    found = runs.find(run)
-    since = found.events.stat().st_size if found.events.exists() else 0
-    launch.resume(found)
-    _follow_or_return(found, detach=detach, as_json=as_json, since=since)
-
-
-@main.command()
-@run_argument
-@click.option("--yes", is_flag=True, help="Do not ask; nor does it without a terminal.")
-@as_json
-def delete(run: str, yes: bool, as_json: bool) -> None:
-    """Delete a run and everything made in it, or a merge of several."""
-    found = find_job(run) or runs.find(run)
-    makings.refuse_at_work(found)
-    if sys.stdin.isatty() and not (yes or as_json):
-        click.confirm(f"Remove {found.id} and all that was made in it for good?", abort=True)
-    runs.delete(found)
-    print_json({"id": found.id, "deleted": True}) if as_json else say(f"{found.id} deleted")
-
-
 @main.command("presets")
 @click.option(
     "--show", "name", metavar="NAME", shell_complete=preset_names, help="Print one preset as TOML."
@@ -292,6 +100,7 @@ def doctor(as_json: bool) -> None:
 
 
 for verb in (
+    *cli_runs.VERBS,
     *cli_reports.VERBS,
     *cli_compare.VERBS,
     *cli_chat.VERBS,
