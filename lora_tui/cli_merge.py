@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from lora_tui.cli_reports import made
 from lora_tui.console import DONE, FAILED, as_json, print_json, run_ids, say
-from lora_tui.core import locations, proof_words, runs, text
+from lora_tui.core import locations, proof_figures, runs, text
 from lora_tui.core.errors import BadInput
 from lora_tui.core.members import of_reference
 from lora_tui.core.merging import DTYPES, METHODS, Folding, MergePlan, Merging, read
@@ -121,6 +121,7 @@ def _lines(found: Merging) -> Iterable[str]:
         yield f"! {warning}"
     if found.proof:
         yield from proof_lines(found.proof)
+        yield f"  {found.proof_of}"
     yield f"{text.size(found.written.get('bytes'))} in {found.path}"
 
 
@@ -128,7 +129,7 @@ def proof_lines(proof: Proof) -> Iterable[str]:
     """A proof for people: its verdict, each figure beside its limit, and why it did not pass."""
     yield f"proof: {proof.verdict.upper()}"
     yield from (f"  ! {reason}" for reason in proof.reasons)
-    for one in proof_words.figures(proof):
+    for one in proof_figures.figures(proof):
         mark = " " if one.is_good else "!"
         yield f"  {mark} {one.words:<30} {one.said:>9}  {one.limit}".rstrip()
 

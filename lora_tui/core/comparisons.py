@@ -1,4 +1,4 @@
-"""The comparisons made before: which there are, of what, and how each ended."""
+"""The comparisons and merges made before: which there are, of what, and how each ended."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,16 +12,17 @@ from lora_tui.core.runs import Run
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """One comparison in a line: of whom, when it began, how it stands."""
+    """A comparison or a merge in a line: of whom, when it began, how it stands."""
 
     run: Run
     names: tuple[str, ...]
     created: float | None
     state: str
+    kind: str = "compare"
 
 
 def state_of(telling: str | None, *, alive: bool) -> str:
-    """How a comparison stands; it has no steps, so one that lives and is not stopped is running.
+    """How one stands; it has no steps, so one that lives and is not stopped is running.
 
     One that was asked to stop and is gone was stopped: it saves nothing that it could lose.
     """
@@ -31,7 +32,7 @@ def state_of(telling: str | None, *, alive: bool) -> str:
 
 
 def members_of(run: Run) -> list[Member]:
-    """Who is compared, without the bases: `run.json` says it before the engine does."""
+    """Who is compared or merged, without the bases: `run.json` says it before the engine does."""
     options = runs.read_info(run).get("options")
     found = options.get("members") if isinstance(options, Mapping) else None
     return [Member.from_document(one) for one in found or [] if _is_member(one)]
@@ -42,11 +43,17 @@ def _is_member(document: Any) -> bool:
 
 
 def earlier(most: int = 200) -> list[Earlier]:
-    """The latest comparisons, newest first."""
-    return [_read(run) for run in runs.list_runs(locations.comparisons_folder())[:most]]
+    """The latest of both, newest first; no merge whose members its files do not tell."""
+    found = [
+        _read(run, kind)
+        for kind in ("compare", "merge")
+        for run in runs.list_runs(locations.jobs_folder(kind))[:most]
+        if kind == "compare" or members_of(run)
+    ]
+    return sorted(found, key=lambda one: one.created or 0.0, reverse=True)[:most]
 
 
-def _read(run: Run) -> Earlier:
+def _read(run: Run, kind: str) -> Earlier:
     alive = runs.is_alive(run)  # asked before reading, so no last line is missed
     telling: str | None = None
     for event in events.read_ends(run.events)[1]:
@@ -55,6 +62,5 @@ def _read(run: Run) -> Earlier:
     names = tuple(member.name for member in members_of(run))
     if telling is None and run.events.exists():
         telling = "launched"  # far from the end of a long file
-    return Earlier(
-        run, names or (run.id,), figure(info.get("created")), state_of(telling, alive=alive)
-    )
+    created, state = figure(info.get("created")), state_of(telling, alive=alive)
+    return Earlier(run, names or (run.id,), created, state, kind)

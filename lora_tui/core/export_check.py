@@ -17,6 +17,7 @@ from lora_tui.core import (
     quantisation,
     text,
 )
+from lora_tui.core.adapter_names import STARTS_AT_BASE
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.exporting import LORA, ExportPlan
 from lora_tui.core.gguf_tensors import weights_of
@@ -38,8 +39,6 @@ _UNFAITHFUL = {
     "lora_bias": "llama.cpp takes no trained biases",
 }
 """What of an adapter the adapter alone would lose in llama.cpp, and why."""
-
-_STARTS_AT_BASE = (True, False, None, "gaussian", "orthogonal", "eva")
 
 
 def refusals(plan: ExportPlan) -> list[str]:
@@ -181,7 +180,7 @@ def _about_lora(member: Member) -> Iterator[str]:
         unfaithful = [why for name, why in _UNFAITHFUL.items() if settings.get(name)]
         if settings.get("bias", "none") != "none":
             unfaithful.append(_UNFAITHFUL["lora_bias"])
-        if settings.get("init_lora_weights", True) not in _STARTS_AT_BASE:
+        if settings.get("init_lora_weights", True) not in STARTS_AT_BASE:
             unfaithful.append("it stands on a base of its own (init_lora_weights)")
         if settings.get("peft_type") != "LORA":
             unfaithful.append(f"it is of the kind {settings.get('peft_type')}")

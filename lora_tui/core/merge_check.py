@@ -3,18 +3,20 @@
 import difflib
 import json
 import math
+import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lora_tui.core import locations
-from lora_tui.core.adapter_names import half_of, module_of
+from lora_tui.core.adapter_names import STARTS_AT_BASE, half_of, module_of
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.members import BASE, Member, told_apart
 from lora_tui.core.merging import DENSE, DTYPES, METHODS, MergePlan
 from lora_tui.core.parameters import model_folder, read_config
+from lora_tui.core.runs import Run
 from lora_tui.core.safetensors import read_header, read_model
 
 _ANY_RANK = frozenset({"cat", "svd"})
@@ -24,6 +26,10 @@ _UNMERGEABLE = {
     "alora_invocation_tokens": "it is at work behind certain tokens only",
     "arrow_config": "it chooses among other adapters as it answers",
     "use_qalora": "PEFT cannot merge it",
+    "target_parameters": (
+        "its updates are of bare parameters, such as a mixture's experts, and only those of layers "
+        "are merged here"
+    ),
 }
 """What of an adapter no weight of a base can hold."""
 
@@ -31,7 +37,6 @@ _ONLY_ALONE = {
     "use_dora": "DoRA, which is no sum of updates",
     "modules_to_save": "layers trained whole (modules_to_save)",
     "trainable_token_indices": "trained tokens",
-    "target_parameters": "updates to bare parameters (target_parameters)",
     "lora_bias": "trained biases (lora_bias)",
     "use_bdlora": "block-diagonal factors (use_bdlora)",
     "kasa_config": "KaSA",
@@ -39,8 +44,6 @@ _ONLY_ALONE = {
     "velora_config": "VeLoRA",
 }
 """What an adapter has beyond low-rank updates, which no rule for combining several is made for."""
-
-_STARTS_AT_BASE = (True, False, None, "gaussian", "orthogonal", "eva")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,11 @@ class _Adapter:
 
     def saved(self, layer: str) -> tuple[int, ...] | None:
         """The shape of a layer that it holds whole, by the end of its name."""
-        found = (at for key, at in self.shapes.items() if f".{layer}." in key and not half_of(key))
+        found = (
+            at
+            for key, at in self.shapes.items()
+            if f".{layer}." in key and ".token_adapter." not in key and not half_of(key)
+        )  # a token adapter holds the trained rows alone
         return next((shape for shape in found if len(shape) == 2), None)
 
 
@@ -80,6 +87,30 @@ def refusals(plan: MergePlan) -> list[str]:
         found += [text for one in whole for text in _about_combining(one)]
         found += _about_ranks(plan, whole)
     return list(dict.fromkeys(found))
+
+
+def about_place(place: Path, members: Sequence[Member]) -> list[str]:
+    """What keeps the result from being put into the folder `place`, each a sentence with a remedy.
+
+    Nothing is written over what is merged, nor into it: a base or an adapter stays what it was.
+    """
+    place = place.expanduser().resolve()
+    found = []
+    if os.path.ismount(place):
+        found.append(f"{place} is where a disk is mounted: name a folder in it.")
+    for one in told_apart(members):
+        for folder in (model_folder(one.path), model_folder(one.base, one.revision)):
+            source = folder.resolve() if folder else None
+            if source and (place == source or place in source.parents):
+                found.append(f"{source} is merged, and lies in {place}: name another folder.")
+            elif source and source in place.parents and place != _merged_of(one):
+                found.append(f"{place} lies in {source}, which is merged: name another folder.")
+    return list(dict.fromkeys(found))
+
+
+def _merged_of(member: Member) -> Path | None:
+    """Where the result of a run's adapter goes by itself."""
+    return Run(Path(member.run)).merged.resolve() if member.run else None
 
 
 def combines(plan: MergePlan) -> bool:
@@ -201,7 +232,7 @@ def _about_combining(adapter: _Adapter) -> Iterator[str]:
     has = [what for name, what in _ONLY_ALONE.items() if settings.get(name)]
     if settings.get("bias", "none") != "none":
         has.append("trained biases")
-    if settings.get("init_lora_weights", True) not in _STARTS_AT_BASE:
+    if settings.get("init_lora_weights", True) not in STARTS_AT_BASE:
         has.append(f"a base of its own (init_lora_weights = {settings['init_lora_weights']})")
     if not has and not all(map(half_of, adapter.shapes)):
         has.append("tensors of the base's own")

@@ -102,6 +102,21 @@ class Merging:
     ended: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def proof_of(self) -> str:
+        """What the proof asks, in a sentence: nobody can prove that a method combines well."""
+        if not self.method:
+            return "The proof asks whether the weights are those of the base with the adapter."
+        if self.method == "cat":
+            return (
+                "The proof asks whether the weights are those of the base plus the weighted sum of "
+                "the adapters' updates."
+            )
+        return (
+            f"The proof asks whether the adapter that {self.method} made is in the base as it is; "
+            f"not what {self.method} kept of each adapter, which their losses tell."
+        )
+
     def document(self) -> dict[str, Any]:
         """As `merge --json` prints it and `merge.json` beside the result holds it."""
         return {
@@ -115,6 +130,7 @@ class Merging:
             "bytes": self.written.get("bytes"),
             "dtype": self.written.get("dtype"),
             "proof": self.proof.document() if self.proof else None,
+            "proof_of": self.proof_of if self.proof else None,
             "warnings": list(self.warnings),
         }
 

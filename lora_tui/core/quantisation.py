@@ -2,7 +2,7 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,6 +142,12 @@ def plan(
         if kind != meant
     ]
     return Forecast(size + head, dict(Counter(got)), _sentence(quant, weights, fallen))
+
+
+def plan_adapter(tensors: Sequence[Tensor]) -> Forecast:
+    """What becomes of an adapter alone: every number of it is written in 32 bits."""
+    size = sum(4 * one.elements + _TENSOR_BYTES for one in tensors)
+    return Forecast(size, {"f32": len(tensors)})
 
 
 def _sentence(quant: str, weights: list[Weight], fallen: list[tuple[Weight, str]]) -> str:

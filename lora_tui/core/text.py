@@ -85,12 +85,17 @@ def share(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A time span, short: 9.2s, 02:10, 1h05, 3d04h; `-` when absent."""
+    """A time span, short: 9.2 s, 12 s, 02:10, 1h05, 3d04h; `-` when absent.
+
+    Whole seconds, as of a clock that counts, have no decimals.
+    """
     if seconds is None or math.isnan(seconds) or math.isinf(seconds):
         return "-"
-    if seconds < 10:
-        return f"{seconds:.1f}s"
     whole = round(seconds)
+    if seconds < 9.95 and isinstance(seconds, float):
+        return f"{seconds:.1f} s"
+    if whole < 60:
+        return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60:02d}:{whole % 60:02d}"
     if whole < 86400:

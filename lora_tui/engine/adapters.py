@@ -12,13 +12,11 @@ from peft import PeftConfig
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from lora_tui.core.adapter_names import half_of, module_of
+from lora_tui.core.adapter_names import STARTS_AT_BASE, half_of, module_of
 from lora_tui.core.errors import LoraTuiError
 
 _WEIGHTS, _PICKLE = "adapter_model.safetensors", "adapter_model.bin"
 _AGAIN = "Copy the adapter here again, or train it anew."
-_KEEPS_BASE = (True, False, "gaussian", "orthogonal", "eva")
-"""Ways to start an adapter that leave the base's weights as they are (`init_lora_weights`)."""
 _REACHES_FURTHER = (
     "modules_to_save",
     "trainable_token_indices",
@@ -54,7 +52,7 @@ class Files:
         found = [name for name in _REACHES_FURTHER if getattr(config, name, None)]
         if config.bias != "none":
             found.append("bias")
-        if config.init_lora_weights not in _KEEPS_BASE:
+        if config.init_lora_weights not in STARTS_AT_BASE:
             found.append("init_lora_weights")
         if not all(".lora_" in name for name in self.tensors) and not found:
             found.append("tensors of the base's own")
@@ -162,13 +160,17 @@ def _check_halves(tensors: Mapping[str, torch.Tensor]) -> None:
 def _check_rank(config: Any, tensors: Mapping[str, torch.Tensor]) -> None:
     """Make sure that the weights have the rank the configuration says.
 
+    Factors of bare parameters (`target_parameters`) are passed over: PEFT stacks a mixture's
+    experts in them, and their rank counts times as many.
+
     Raises:
         LoraTuiError: they have another.
     """
+    owners = tuple(f".{name}".rpartition(".")[0] for name in config.target_parameters or ())
     for name, tensor in tensors.items():
-        if half_of(name) != "A":
-            continue
         module = module_of(name)
+        if half_of(name) != "A" or f".{module.replace('.base_layer', '')}".endswith(owners):
+            continue
         says = rank_of(config, module)
         if tensor.shape[0] != says:
             raise LoraTuiError(

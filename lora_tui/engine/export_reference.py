@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer
 
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.hardware import free_disk
 from lora_tui.core.members import BASE, Member
 from lora_tui.core.parameters import model_folder
-from lora_tui.engine import data, distances, generation, models, probing
+from lora_tui.engine import data, distances, generation, models, own_tokenizer, probing
 from lora_tui.engine.exact import Exact
 from lora_tui.engine.formats import Message
 from lora_tui.engine.generation import Settings
@@ -85,7 +84,7 @@ class Reference:
         self.id, self._has_base = member.id, member.method != BASE
         resident.attach(member)
         resident.use(member.id)
-        if (own := _beside(member, resident.model)) is not None:
+        if (own := self._beside(member)) is not None:
             resident.tokenizer, resident.template = own, ChatTemplate(own)
             self.has_template = True
         self.probes = probing.probes(job.preset, has_rows, resident.template, rows)
@@ -97,6 +96,18 @@ class Reference:
             raise LoraTuiError("There is nothing to measure on: no row has two tokens.", "")
         self._kept = _Kept(job.run.path / KEPT)
         self._answers: list[Answer] | None = None
+
+    def _beside(self, member: Member) -> Any:
+        """The tokenizer that was saved with a member, where it brings a chat template.
+
+        A run saves the template it was trained with, which its base may lack.
+        """
+        folder = model_folder(member.path) or Path(member.path)
+        try:
+            own = own_tokenizer.read(folder, self._vocabulary) if member.method != BASE else None
+        except LoraTuiError:  # the base's serves, and is compared
+            return None
+        return own if own is not None and own.chat_template else None
 
     @property
     def rows(self) -> list[list[int]]:
@@ -214,19 +225,3 @@ class _Kept:
         """Give back the room."""
         self.is_whole = False
         self._path.unlink(missing_ok=True)
-
-
-def _beside(member: Member, model: Any) -> Any:
-    """The tokenizer that was saved with a member, where it brings a chat template that fits.
-
-    A run saves the template it was trained with, which its base may lack.
-    """
-    folder = model_folder(member.path) or Path(member.path)
-    if member.method == BASE or not (folder / "tokenizer.json").is_file():
-        return None
-    try:
-        own = AutoTokenizer.from_pretrained(str(folder))
-    except Exception:  # tokenizers raises bare exceptions; its base's serves, and is compared
-        return None
-    fits = len(own) <= model.get_input_embeddings().weight.shape[0]
-    return own if own.chat_template and fits else None

@@ -55,10 +55,11 @@ def place_of(run: Run) -> Path:
 
 
 def remove_leftovers() -> None:
-    """Remove what merges that were killed left half-written."""
+    """Remove what merges that were killed left half-written, and put back what they replaced."""
     for run in runs.list_runs(locations.merges_folder()):
         if not runs.is_alive(run):
             try:
                 placing.remove_stale(place_of(run))
-            except LoraTuiError:  # another merge writes there now
+                placing.recover(place_of(run))
+            except (LoraTuiError, OSError):  # another merge writes there now, or nobody may
                 continue

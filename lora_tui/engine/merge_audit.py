@@ -4,7 +4,7 @@ Independent of PEFT: what is compared are files, and the update is computed anew
 however little the adapter changes what the model says.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,25 +13,28 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from lora_tui.core.adapter_names import half_of, module_of
+from lora_tui.core.adapter_names import STARTS_AT_BASE, half_of, module_of, target_of
 from lora_tui.engine.adapters import Files, scale_of
 
-_KNOWN_STARTS = (True, False, None, "gaussian", "orthogonal", "eva")
 _AT_ONCE = 1 << 20
 _PREFIX = "base_model.model."
+
+Parts = Sequence[tuple[float, Files]]
+"""Adapters whose updates a merge is the sum of, each with its weight."""
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """How many tensors were compared; which are other ones, and which hold NaN or infinity."""
+    """How many of how many tensors were compared; which are other ones, and which hold NaN."""
 
-    checked: int
-    off: tuple[str, ...]
-    broken: tuple[str, ...]
+    checked: int = 0
+    tensors: int = 0
+    off: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
 
 
-def audit(base: Path, files: Files, merged: Path, stop: Any) -> Audit:
-    """Compare the merged model in `merged` with the model in `base` and an adapter's files.
+def audit(base: Path, parts: Parts, merged: Path, stop: Any) -> Audit:
+    """Compare the merged model in `merged` with the model in `base` and adapters' files.
 
     `stop.check` leaves when that is asked for.
     """
@@ -40,17 +43,24 @@ def audit(base: Path, files: Files, merged: Path, stop: Any) -> Audit:
         try:
             before, after = (_opened(folder, stack) for folder in (base, merged))
         except SafetensorError:  # who loads the model says so
-            return Audit(0, (), ())
+            return Audit()
+        # Some checkpoints call their tensors otherwise than the model does (Gemma 3, vision): which
+        # of them an adapter changes is not known then.
+        knows_names = all(
+            target_of(key) in before or target_of(key) in after
+            for _, files in parts
+            for key in files.tensors
+        )
         for name, file in after.items():
             stop.check()
             found = file.get_tensor(name)
             if not bool(torch.isfinite(found).all()):
                 broken.append(name)
-            elif (wanted := _wanted(name, before, files)) is not None:
+            elif (wanted := _wanted(name, before, parts, knows_names)) is not None:
                 checked += 1
                 if not _is_rounded(found, wanted):
                     off.append(name)
-    return Audit(checked, tuple(off), tuple(broken))
+        return Audit(checked, len(after), tuple(off), tuple(broken))
 
 
 def _opened(folder: Path, stack: ExitStack) -> dict[str, Any]:
@@ -61,34 +71,53 @@ def _opened(folder: Path, stack: ExitStack) -> dict[str, Any]:
     return {name: file for file in files for name in file.keys()}  # noqa: SIM118 - no mapping
 
 
-def _wanted(name: str, before: Mapping[str, Any], files: Files) -> torch.Tensor | None:
+def _wanted(
+    name: str, before: Mapping[str, Any], parts: Parts, knows_names: bool
+) -> torch.Tensor | None:
     """What a tensor has to be; None where this does not know."""
-    if files.config.init_lora_weights not in _KNOWN_STARTS:
+    if any(files.config.init_lora_weights not in STARTS_AT_BASE for _, files in parts):
         return None
-    if (trained := files.tensors.get(_PREFIX + name)) is not None:
-        return trained.float()
-    if name not in before or (files.config.use_dora and files.config.fan_in_fan_out):
+    for _, files in parts:
+        if (trained := files.tensors.get(_PREFIX + name)) is not None:
+            return trained.float()
+    if name not in before:
         return None
     module = name.removesuffix(".weight")
-    own = {key: at for key, at in files.tensors.items() if module_of(key) == module}
-    if any(key.startswith(f"{_PREFIX}{module}.") and key not in own for key in files.tensors):
-        return None  # trained tokens, or what else goes by the layer's name
     weight: torch.Tensor = before[name].get_tensor(name)
-    if not own:
-        return weight
-    weight = weight.float()
+    touching = [
+        (share, files)
+        for share, files in parts
+        if any(key.startswith(f"{_PREFIX}{module}.") for key in files.tensors)
+    ]
+    if not touching:
+        added = f"{_PREFIX}{name.removesuffix('.bias')}.lora_B.bias"
+        is_added_to = any(added in files.tensors for _, files in parts)
+        return weight if knows_names and not is_added_to else None
+    moved: torch.Tensor | None = weight.double()
+    for share, files in touching:
+        moved = moved if moved is None else _moved(moved, share, files, module)
+    return moved
+
+
+def _moved(weight: torch.Tensor, share: float, files: Files, module: str) -> torch.Tensor | None:
+    """A layer's weight with an adapter's update `share` times; None where this does not know."""
+    own = {key: at for key, at in files.tensors.items() if module_of(key) == module}
+    others = (key for key in files.tensors if key.startswith(f"{_PREFIX}{module}."))
+    is_dora = files.config.use_dora
+    if any(key not in own for key in others) or len(own) != 2 + is_dora:
+        return None  # trained tokens or biases, or what else goes by the layer's name
     a, b = (next(at for key, at in own.items() if half_of(key) == half) for half in "AB")
-    update = scale_of(files.config, module) * (b.float() @ a.float())
+    update = share * scale_of(files.config, module) * (b.double() @ a.double())
     is_turned = files.config.fan_in_fan_out or any("lora_embedding" in key for key in own)
     update = update.T if is_turned else update
-    if update.shape != weight.shape or len(own) != 2 + files.config.use_dora:
+    if update.shape != weight.shape or (is_dora and is_turned):
         return None
-    if not files.config.use_dora:
-        return weight + update
+    moved = weight + update
+    if not is_dora:
+        return moved
     # W' = m (W + s BA) / |W + s BA|, norms by row (arXiv 2402.09353, eq. 5).
     (magnitude,) = (at for key, at in own.items() if not half_of(key))
-    moved = weight + update
-    return moved * (magnitude.float().flatten() / moved.norm(dim=1))[:, None]
+    return moved * (magnitude.double().flatten() / moved.norm(dim=1))[:, None]
 
 
 def _is_rounded(found: torch.Tensor, wanted: torch.Tensor) -> bool:

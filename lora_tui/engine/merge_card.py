@@ -58,7 +58,7 @@ def _proof(made: Merging) -> str:
     proof = made.proof
     if proof is None:
         return ""
-    said = f"**{proof.verdict.upper()}**, against the base with the adapter beside it."
+    said = f"**{proof.verdict.upper()}**. {made.proof_of}"
     reasons = "\n".join(f"- {text.one_line(reason)}" for reason in proof.reasons)
     rows = [
         (name.replace("_", " "), _number(value), text.number(proof.limit.get(name)))

@@ -1,9 +1,10 @@
 """Whether a merged model on disk is its base with its adapter, by its tensors and by what it says.
 
-Three things are asked. Every tensor of the files is compared with what the files of the base and
+Four things are asked. Every tensor of the files is compared with what the files of the base and
 of the adapter give (`merge_audit`). transformers loads the folder, and nothing is missing or left
-over. And over held-out rows the model's logits are compared with those of the base with the adapter
-beside it, all computed in float32: what remains is the rounding of the weights to their format.
+over. Its tokenizer makes of a text full of traps what the adapter's own makes of it. And over
+held-out rows the model's logits are compared with those of the base with the adapter beside it, all
+computed in float32: what remains is the rounding of the weights to their format.
 
 How much that may be follows from the format. With unit roundoff u (2^-8 for bfloat16, 2^-11 for
 float16), each rounded matrix turns what passes through it by about u / 3 of its size; L layers add
@@ -20,12 +21,12 @@ it learnt is lost in the format, and nothing can be told.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lora_tui.core import text
 from lora_tui.core.members import BASE, Member
@@ -34,6 +35,7 @@ from lora_tui.engine import failures
 from lora_tui.engine.distances import divergence
 from lora_tui.engine.exact import Exact
 from lora_tui.engine.merge_audit import Audit
+from lora_tui.engine.probing import PROBE_TEXT
 from lora_tui.engine.resident import Resident
 
 PLACES = 2048
@@ -62,13 +64,32 @@ def reload(folder: Path, *, trust: bool) -> tuple[Any, list[str]]:
     ]
 
 
+def about_tokens(folder: Path, own: Any, *, trust: bool) -> list[str]:
+    """What the tokenizer in `folder` does otherwise than `own`, the one that it has to be."""
+    try:
+        found = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust)
+    except Exception as error:  # tokenizers raises bare exceptions
+        return [f"transformers cannot load its tokenizer: {failures.explain(error)[0]}"]
+    faults = []
+    if found(PROBE_TEXT).input_ids != own(PROBE_TEXT).input_ids:
+        faults.append("Its tokenizer makes other tokens of a text than the adapter's own.")
+    if odd := found.get_added_vocab().items() ^ own.get_added_vocab().items():
+        names = sorted({name for name, _ in odd})
+        faults.append(
+            f"{len(names)} of its added tokens are not those of the adapter's own tokenizer "
+            f"(first: {names[0]})."
+        )
+    return faults
+
+
 @torch.no_grad()
 def differences(
     resident: Resident, member: Member, merged: Any, rows: Sequence[Sequence[int]], stop: Any
 ) -> dict[str, float]:
     """How far the merged model's logits are from those of the base with `member`.
 
-    Of each row the last places, where the answer is; rows until there are `PLACES`.
+    Of each row the last places, where the answer is; rows until there are `PLACES`. Empty where
+    there is not one.
     """
     sums = dict.fromkeys(("mean", "greedy", "kl", "from_base", "spread"), 0.0)
     places, largest = 0, 0.0
@@ -92,6 +113,8 @@ def differences(
             wanted = tuned.log_softmax(-1)
             sums["kl"] += divergence(wanted, found.log_softmax(-1))
             sums["from_base"] += divergence(wanted, base.log_softmax(-1))
+    if not places:
+        return {}
     return {
         "max_logit_difference": largest,
         "mean_logit_difference": sums["mean"] / places,
@@ -118,17 +141,20 @@ def verdict(
     *,
     dtype: str,
     layers: int,
+    tokens: Sequence[str] = (),
 ) -> Proof:
     """The proof: figures beside their limits.
 
     Args:
-        measured: What `differences` found; empty where the model could not be loaded.
+        measured: What `differences` found; empty where the model could not be loaded, or there
+            was nothing to measure on.
         audit: What `merge_audit.audit` found.
         faults: Of loading it.
         dtype: The format of its weights.
         layers: How many layers it has.
+        tokens: What `about_tokens` found.
     """
-    reasons = list(faults)
+    reasons = [*faults, *tokens]
     if audit.broken:
         reasons.append(f"{_some(audit.broken)} hold NaN or infinity.")
     if audit.off:
@@ -146,16 +172,31 @@ def verdict(
                 f"{text.number(most)}."
             )
     known = FAIL if reasons else PASS
-    if not reasons and measured["kl_from_base"] <= _POWER * measured["kl"]:
-        known, reasons = UNKNOWN, [_too_weak(measured["kl_from_base"], measured["kl"], dtype)]
+    if not reasons and (reasons := list(_untold(measured, audit, dtype))):
+        known = UNKNOWN
     figures = {
         **measured,
+        "token_ids_equal": not tokens,
+        "tensors": audit.tensors,
         "tensors_compared": audit.checked,
         "tensors_off": len(audit.off),
         "tensors_with_nan": len(audit.broken),
         "reloads": not faults,
     }
     return Proof(known, figures, limit, tuple(reasons))
+
+
+def _untold(measured: Mapping[str, float], audit: Audit, dtype: str) -> Iterator[str]:
+    """Why nothing can be told, where nothing is wrong."""
+    if not audit.checked:
+        yield (
+            f"None of its {audit.tensors} tensors could be compared with the files of the base and "
+            "the adapter: nothing but what it says was looked at."
+        )
+    if not measured:
+        yield "There was nothing to measure on: whether it says the same cannot be told."
+    elif measured["kl_from_base"] <= _POWER * measured["kl"]:
+        yield _too_weak(measured["kl_from_base"], measured["kl"], dtype)
 
 
 def _too_weak(moved: float, rounded: float, dtype: str) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.core import merge_check, preset_files, runs
+from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.members import BASE, Member
 from lora_tui.core.merging import MergePlan
 from lora_tui.core.parameters import model_folder
@@ -19,13 +20,14 @@ from lora_tui.engine import (
     merge_proof,
     merging,
     models,
+    own_tokenizer,
 )
 from lora_tui.engine.collate import pad_id
 from lora_tui.engine.common_rows import Rows
 from lora_tui.engine.exact import Exact
 from lora_tui.engine.job import TorchJob
 from lora_tui.engine.masking import Example
-from lora_tui.engine.merge_audit import Audit, audit
+from lora_tui.engine.merge_audit import Audit, Parts, audit
 from lora_tui.engine.merging import Written
 from lora_tui.engine.probing import probes
 from lora_tui.engine.resident import Resident
@@ -65,13 +67,17 @@ class Steps:
         self._do("comparing logits")
         merged, faults = self._reloaded()
         measured: dict[str, float] = {}
+        tokens: list[str] = []
         if merged is not None:
+            tokens = self._about_tokens(resident, member)
             resident.attach(member)
             given = [row.input_ids for row in self._examples(resident, rows)]
             measured = merge_proof.differences(resident, member, merged, given, job.stop)
             resident.detach(member.id)
         layers = base.config.get_text_config().num_hidden_layers
-        proof = merge_proof.verdict(measured, seen, faults, dtype=written.dtype, layers=layers)
+        proof = merge_proof.verdict(
+            measured, seen, faults, dtype=written.dtype, layers=layers, tokens=tokens
+        )
         job.emit("proof", **proof.document())
         del merged, base  # one model at a time
         machine.give_back()
@@ -100,6 +106,11 @@ class Steps:
             several.append(files)
         place = self.folder / "adapter"
         combine.write(self.plan, several, place)
+        rows = models.read_config(self.job.preset).get_text_config().vocab_size
+        for said in own_tokenizer.keep_first(
+            [_folder(member) for member in self.plan.members], rows, place
+        ):
+            self.job.warn(said)
         return Member("combined", "combined", "lora", str(place), first.base, first.revision)
 
     def _write(self, member: Member) -> Written:
@@ -143,10 +154,14 @@ class Steps:
         return found
 
     def _examples(self, resident: Resident, rows: Rows | None) -> Sequence[Example]:
-        """What the proof is measured on."""
+        """What the proof is measured on: nothing, where the chat template takes no row."""
         if rows:
             return rows.examples
-        found = probes(self.job.preset, False, resident.template, self.plan.rows)
+        try:
+            found = probes(self.job.preset, False, resident.template, self.plan.rows)
+        except LoraTuiError as error:  # what is written is none the worse
+            self.job.warn(f"{error.summary} {error.hint}".rstrip())
+            return []
         for said in found.warnings:
             self.job.warn(said)
         return found.examples
@@ -156,7 +171,22 @@ class Steps:
         model = self.job.preset.model
         base = model_folder(model.name_or_path, model.revision)
         base = base or Path(models.reference_of(self.job.preset))
-        return audit(base, adapters.read(_folder(member)), self.folder, self.job.stop)
+        return audit(base, self.parts(member), self.folder, self.job.stop)
+
+    def parts(self, member: Member) -> Parts:
+        """What the update is the sum of: `cat` is exact, and so held to the adapters themselves."""
+        plan = self.plan
+        if merge_check.combines(plan) and plan.method == "cat":
+            read = [adapters.read(_folder(one)) for one in plan.members]
+            return list(zip(plan.weights, read, strict=True))
+        return [(1.0, adapters.read(_folder(member)))]
+
+    def _about_tokens(self, resident: Resident, member: Member) -> list[str]:
+        """What the tokenizer does otherwise than the adapter's own, or else the base's."""
+        rows = resident.model.get_input_embeddings().weight.shape[0]
+        own, _ = own_tokenizer.chosen(resident.tokenizer, _folder(member), rows)
+        trust = self.job.preset.model.trust_remote_code
+        return merge_proof.about_tokens(self.folder, own, trust=trust)
 
     def _reloaded(self) -> tuple[Any, list[str]]:
         trust = self.job.preset.model.trust_remote_code

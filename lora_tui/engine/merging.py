@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from peft.tuners.lora import LoraLayer
 from torch import nn
-from transformers import AutoTokenizer
 
 from lora_tui.core import text
 from lora_tui.core.comparison_table import ZERO
@@ -25,7 +24,7 @@ from lora_tui.core.members import Member
 from lora_tui.core.parameters import model_folder, read_base
 from lora_tui.core.platforms import Platform
 from lora_tui.core.presets import Preset
-from lora_tui.engine import adapters, failures, models, placing
+from lora_tui.engine import adapters, failures, models, own_tokenizer, placing
 from lora_tui.engine.resident import lora_layers, put_on
 
 EXPORT = "export"
@@ -90,14 +89,16 @@ def fill(
             ) from error
         stop.check()
         _save(model, preset, folder)
-        tokenizer, told = _tokenizer(preset, member, model)
+        rows = model.get_input_embeddings().weight.shape[0]
+        beside = model_folder(member.path) or Path(member.path)
+        tokenizer, told = own_tokenizer.chosen(models.load_tokenizer(preset), beside, rows)
         tokenizer.save_pretrained(str(folder))
         weights = list(folder.glob("*.safetensors"))
         return Written(
             bytes=sum(file.stat().st_size for file in weights),
             dtype=str(model.dtype).removeprefix("torch."),
             tensors=len(list(model.parameters())),
-            warnings=(*said, *told),
+            warnings=(*said, *([] if member.run else told)),  # a run says so itself
         )
     raise AssertionError("float32 holds whatever float32 computed")
 
@@ -227,26 +228,3 @@ def _rounded(name: str, weight: torch.Tensor, dtype: torch.dtype) -> torch.Tenso
 
 def _is_finite(weight: torch.Tensor) -> bool:
     return bool(torch.isfinite(torch.stack(weight.aminmax())).all())  # a NaN is both
-
-
-def _tokenizer(preset: Preset, member: Member, model: Any) -> tuple[Any, list[str]]:
-    """The base's tokenizer, or the adapter's own where it learnt another template or tokens."""
-    base = models.load_tokenizer(preset)
-    folder = model_folder(member.path) or Path(member.path)
-    if not (folder / "tokenizer.json").is_file():
-        return base, []
-    try:
-        own = AutoTokenizer.from_pretrained(str(folder))
-    except Exception as error:  # tokenizers raises bare exceptions
-        said = f"The tokenizer beside the adapter cannot be read ({error}): the base's is written."
-        return base, [said]
-    if len(own) > model.get_input_embeddings().weight.shape[0]:
-        return base, ["The adapter's tokenizer has more tokens than the model: the base's is used."]
-    told = []
-    if own.get_vocab() != base.get_vocab():
-        told.append("The adapter brings tokens of its own: they are written.")
-    if own.chat_template and own.chat_template != base.chat_template:
-        told.append("The adapter brings a chat template of its own: that is written.")
-    elif told and not own.chat_template:
-        own.chat_template = base.chat_template
-    return (own, [] if member.run else told) if told else (base, [])  # a run says so itself

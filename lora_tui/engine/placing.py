@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.files import sync
 
 
 @contextmanager
@@ -17,20 +18,25 @@ def aside(place: Path) -> Iterator[Path]:
     A crash leaves the old result or the new, never a part; a failure leaves the old one alone.
 
     Raises:
-        LoraTuiError: another process writes there now.
+        LoraTuiError: another process writes there now, or a disk is mounted there.
         OSError: the disk is full, or the folder may not be written.
     """
     place = place.resolve()  # of a link, what it points to
-    recover(place)
-    new = place.with_name(f".{place.name}.new")
+    if os.path.ismount(place):  # the only folder that no rename can replace
+        raise LoraTuiError(
+            f"{place} is where a disk is mounted: nothing can take its place.",
+            "Name a folder in it.",
+        )
     remove_stale(place)
+    recover(place)
+    new = _new(place)
     new.mkdir(parents=True)
     handle = os.open(new, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield new
         for path in new.rglob("*"):
-            _sync(path)
+            sync(path)
         _swap(new, place)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
@@ -40,7 +46,11 @@ def aside(place: Path) -> Iterator[Path]:
 
 
 def recover(place: Path) -> None:
-    """Put the old result back where a crash came between the two renames of `_swap`."""
+    """Put the old result back where a crash came between the two renames of `_swap`.
+
+    Not while another process writes there: `remove_stale` tells.
+    """
+    place = place.resolve()
     if (old := _old(place)).exists() and not place.exists():
         old.rename(place)
 
@@ -51,7 +61,7 @@ def remove_stale(place: Path) -> None:
     Raises:
         LoraTuiError: a process that lives writes there.
     """
-    new = place.with_name(f".{place.name}.new")
+    new = _new(place.resolve())
     try:
         handle = os.open(new, os.O_RDONLY)
     except OSError:
@@ -85,9 +95,5 @@ def _old(place: Path) -> Path:
     return place.with_name(f".{place.name}.old")
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _new(place: Path) -> Path:
+    return place.with_name(f".{place.name}.new")

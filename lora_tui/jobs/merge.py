@@ -1,11 +1,10 @@
 """Starting a merge: what may go together, and where the result is put."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from lora_tui.core import merge_check, runs
 from lora_tui.core.errors import BadInput
-from lora_tui.core.members import Member, told_apart
+from lora_tui.core.members import told_apart
 from lora_tui.core.merging import REPORT, MergePlan
 from lora_tui.core.runs import Run
 from lora_tui.jobs import launch
@@ -27,7 +26,8 @@ def start(plan: MergePlan, out: Path | None = None) -> Run:
     preset, has_rows = exact_preset(members)
     if out is not None:
         refuse_taken(out, REPORT)
-        _refuse_sources(out, members)
+        if found := merge_check.about_place(out, members):
+            raise BadInput("It cannot be put there:\n" + "\n".join(f"  {line}" for line in found))
     elif len(members) == 1 and members[0].run:
         out = Run(Path(members[0].run)).merged
     name = "-".join(Path(member.name).name for member in members[:3])
@@ -38,19 +38,6 @@ def start(plan: MergePlan, out: Path | None = None) -> Run:
         "has_rows": has_rows,
     }
     return launch.start(preset, name=name, kind="merge", options=options)
-
-
-def _refuse_sources(out: Path, members: Sequence[Member]) -> None:
-    """Make sure that nothing is written over what is merged.
-
-    Raises:
-        BadInput: the base or an adapter lies there.
-    """
-    place = out.expanduser().resolve()
-    for text in {text for one in members for text in (one.base, one.path)}:
-        source = Path(text).expanduser().resolve()
-        if source.is_dir() and (place == source or place in source.parents):
-            raise BadInput(f"{source} is merged, and lies in {out}.", "Name another folder.")
 
 
 def replaced(run: Run) -> str:

@@ -194,9 +194,8 @@ def foot(frame: Frame, here: Here, width: int) -> Row:
     if chat.state in {"starting", "loading"}:
         what = "starting the engine" if chat.state == "starting" else "loading the base"
         waiting = "; what was asked is answered then" if here.is_answering else ""
-        seconds = frame.seconds
-        for_ = f" {seconds} s" if seconds < 60 else f" {text.duration(seconds)}"
-        return ((f"{what}{'...' if ascii_only() else '…'}{for_ if seconds else ''}", "accent"),) + (
+        for_ = f" {text.duration(frame.seconds)}" if frame.seconds else ""
+        return ((f"{what}{'...' if ascii_only() else '…'}{for_}", "accent"),) + (
             ((waiting, "muted"),) if waiting else ()
         )
     if here.is_answering:

@@ -35,12 +35,11 @@ def _all(frame: Frame, width: int) -> Iterator[Row]:
     for item in frame.items:
         yield from _item(item, width)
     if frame.looking:
-        seconds = frame.seconds
-        waiting = f" {seconds} s" if seconds < 60 else f" {duration(seconds)}"
+        waiting = f" {duration(frame.seconds)}" if frame.seconds else ""
         words = "..." if ascii_only() else "…"
         yield (
             (f"{glyph('running')} {left(frame.looking, _NAME)}", "accent"),
-            (f"looking{words}{waiting if seconds else ''}", "muted"),
+            (f"looking{words}{waiting}", "muted"),
         )
     for name in ORDER:
         if name not in told and name != frame.looking:

@@ -12,7 +12,6 @@ from textual.style import Style
 
 from lora_tui.core import comparisons
 from lora_tui.core.comparisons import Earlier
-from lora_tui.core.runs import Run
 from lora_tui.core.text import one_line
 from lora_tui.tui.widgets.key_bar import key_name
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from lora_tui.tui.screens.home import HomeScreen
 
 _ACTIONS_OF_THE_PALETTE = {"command_palette", "select", "submit", "copy_text", "other_list"}
+_KINDS = {"compare": "comparison", "merge": "merge"}
 _WITH_RUNS = (
     ("compare runs", "compare"),
     ("ask runs in a chat", "ask"),
@@ -45,7 +45,7 @@ class Everything(Provider):
         """Collect the commands once: they do not change while the palette is open."""
         found = await asyncio.to_thread(comparisons.earlier)
         self._commands = [*self._actions(), *self._with_runs(), *self._places()]
-        self._commands += map(self._comparison, found)
+        self._commands += map(self._earlier, found)
 
     async def discover(self) -> Hits:
         """What the screen's own keys do, before anything is typed."""
@@ -89,15 +89,15 @@ class Everything(Provider):
                 run = partial(self.app.run_action, name, home)
                 yield Command(text, "The marked runs, or the one at the cursor", run)
 
-    def _comparison(self, one: Earlier) -> Command:
-        names = ", ".join(map(one_line, one.names))
-        text = f"comparison {names}, {one.state}, {one_line(one.run.id)}"
-        return Command(text, "Open it again", partial(self._open_comparison, one.run))
+    def _earlier(self, one: Earlier) -> Command:
+        names, kind = ", ".join(map(one_line, one.names)), _KINDS[one.kind]
+        text = f"{kind} {names}, {one.state}, {one_line(one.run.id)}"
+        return Command(text, "Open it again", partial(self._open_again, one))
 
-    def _open_comparison(self, run: Run) -> None:
-        from lora_tui.tui import compare_flows
+    def _open_again(self, one: Earlier) -> None:
+        from lora_tui.tui import earlier_flows
 
-        self.app.run_worker(compare_flows.open_comparison(self.app, run), exit_on_error=False)
+        self.app.run_worker(earlier_flows.open_again(self.app, one), exit_on_error=False)
 
     def _places(self) -> Iterator[Command]:
         app = cast("LoraTuiApp", self.app)

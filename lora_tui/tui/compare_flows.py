@@ -18,16 +18,11 @@ from lora_tui.core import (
 from lora_tui.core.comparison import Column, Comparison
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.members import Member
-from lora_tui.core.plain import moment
 from lora_tui.core.preset_files import load
 from lora_tui.core.runs import Run
-from lora_tui.core.text import one_line
 from lora_tui.jobs import stop as stopping
 from lora_tui.tui import member_flows
-from lora_tui.tui.columns import cut
-from lora_tui.tui.look import STATES, glyph
 from lora_tui.tui.member_flows import beside_others, one_more, results_of
-from lora_tui.tui.screens.choose import Choose
 from lora_tui.tui.screens.confirm import Confirm
 
 if TYPE_CHECKING:
@@ -68,22 +63,6 @@ async def ask(app: App[Any], who: Sequence[Member]) -> None:
     from lora_tui.tui import chat_flows
 
     await chat_flows.open_chat(app, who)
-
-
-async def open_earlier(app: App[Any]) -> None:
-    """Choose one of the comparisons made before, and open it."""
-    found = await asyncio.to_thread(comparisons.earlier)
-    if not found:
-        app.notify("No comparison was made yet: mark runs with space, then press c.", markup=False)
-        return
-    choices = [
-        f"{glyph(one.state) if one.state in STATES else ' '} {moment(one.created, '%d %b %H:%M')}"
-        f"  {cut(', '.join(map(one_line, one.names)), 40)}"
-        for one in found
-    ]
-    at = await app.push_screen_wait(Choose("Comparisons", choices, 0))
-    if at is not None:
-        await open_comparison(app, found[at].run)
 
 
 async def open_comparison(app: App[Any], run: Run) -> None:

@@ -99,9 +99,9 @@ def doing(comparison: Comparison, seconds: int) -> str:
     column = comparison.column(id_)
     at = comparison.columns.index(column) if column else None
     who = f"{tagged(comparison, at)}: " if at is not None else ""
-    waiting = f" {seconds} s" if seconds < 60 else f" {duration(seconds)}"
+    waiting = f" {duration(seconds)}" if seconds else ""
     dots = "..." if ascii_only() else "…"
-    return f"{who}{what or 'starting the engine'}{dots}{waiting if seconds else ''}"
+    return f"{who}{what or 'starting the engine'}{dots}{waiting}"
 
 
 def foot(

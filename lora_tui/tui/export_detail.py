@@ -8,7 +8,7 @@ from lora_tui.core import quantisation, text
 from lora_tui.core.exporting import Exporting
 from lora_tui.core.files import slug
 from lora_tui.core.members import Member
-from lora_tui.core.proof_words import in_short
+from lora_tui.core.proof_figures import in_short
 from lora_tui.core.text import duration
 from lora_tui.tui import proof_words
 from lora_tui.tui.columns import cut, dash, left

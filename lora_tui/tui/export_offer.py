@@ -10,9 +10,9 @@ from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.exporting import LORA, ExportFile, ExportPlan
 from lora_tui.core.members import Member
 from lora_tui.core.parameters import model_folder, read_config
-from lora_tui.core.quantisation import NEEDED, QUANTS, Forecast, Quant, plan
+from lora_tui.core.quantisation import NEEDED, QUANTS, Forecast, Quant, plan, plan_adapter
 from lora_tui.core.runs import Run
-from lora_tui.core.safetensors import Tensor, read_model
+from lora_tui.core.safetensors import Tensor, read_header, read_model
 from lora_tui.jobs import export
 from lora_tui.tui.wanting import Latest
 
@@ -158,8 +158,18 @@ def kinds_of(member: Member) -> tuple[Kind, ...]:
     has_rows = members.knows_rows(member)
     kinds = [_kind(one, tensors, config, has_rows=has_rows) for one in QUANTS.values()]
     if member.method == "lora":
-        kinds.append(Kind(LORA, _LORA, refused=_unfaithful(member)))
+        kinds.append(_alone(member))
     return tuple(kinds)
+
+
+def _alone(member: Member) -> Kind:
+    """An adapter by itself; without a size where its file cannot be read."""
+    folder = model_folder(member.path) or Path(member.path)
+    try:
+        found = plan_adapter(read_header(folder / "adapter_model.safetensors"))
+    except LoraTuiError:  # which the problems say
+        found = Forecast(None, {})
+    return Kind(LORA, _LORA, found.bytes, found.types, refused=_unfaithful(member))
 
 
 def _kind(

@@ -7,7 +7,7 @@ from pathlib import Path
 from lora_tui.core import text
 from lora_tui.core.exporting import ExportFile, Exporting
 from lora_tui.core.plain import moment
-from lora_tui.core.proof_words import in_short
+from lora_tui.core.proof_figures import in_short
 from lora_tui.core.text import duration, one_line
 from lora_tui.tui import proof_words
 from lora_tui.tui.columns import Part, cut, dot, width_of
@@ -161,11 +161,11 @@ def foot(offer: Offer, choice: Choice, frame: Now, width: int) -> Row:
 
 
 def _at_work(frame: Frame[Exporting], width: int) -> Row:
-    waiting = f" {frame.seconds} s" if frame.seconds < 60 else f" {duration(frame.seconds)}"
+    waiting = f" {duration(frame.seconds)}" if frame.seconds else ""
     doing = one_line(frame.now.doing) or "starting the engine"
     said = f"{glyph('running')} {doing}{'...' if ascii_only() else '…'}"
     end = "it stops" if frame.state == "stopping" else "leaving lets it go on"
-    said = cut(said + (waiting if frame.seconds else ""), width - width_of(end) - 2)
+    said = cut(said + waiting, width - width_of(end) - 2)
     return (said + " " * max(2, width - width_of(said + end)), "accent"), (end, "muted")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from textual.app import App
 
-from lora_tui.core import members, merge_check
+from lora_tui.core import members
 from lora_tui.core.members import Member
 from lora_tui.core.merging import DTYPES, METHODS
 from lora_tui.core.runs import Run
@@ -20,7 +20,7 @@ from lora_tui.tui.columns import left
 from lora_tui.tui.compare_words import name_of
 from lora_tui.tui.look import glyph
 from lora_tui.tui.merge_draft import Draft
-from lora_tui.tui.merge_outlook import Outlook, wrong_with_folder
+from lora_tui.tui.merge_outlook import Outlook, unfit, wrong_with_folder
 from lora_tui.tui.merge_words import what
 from lora_tui.tui.screens.ask import Ask, Question
 from lora_tui.tui.screens.choose import Choose
@@ -74,23 +74,17 @@ async def _method(app: App[Any], draft: Draft) -> Draft | None:
     return None if at is None else draft.with_value("method", names[at])
 
 
-def unfit(draft: Draft) -> set[str]:
-    """The methods that are refused for a reason of their own."""
-    found = {name: set(merge_check.refusals(replace(draft.plan, method=name))) for name in METHODS}
-    always = set.intersection(*found.values())
-    return {name for name, said in found.items() if said - always}
-
-
 async def _where(app: App[Any], draft: Draft) -> Draft | None:
-    question = Question("Folder", draft.out, look=_wrong_with_folder)
+    look = partial(_wrong_with_folder, draft.plan.members)
+    question = Question("Folder", draft.out, look=look)
     answers = await app.push_screen_wait(Ask("Where to", question, text=_WHERE))
     return None if answers is None else draft.with_value("out", answers[0])
 
 
-def _wrong_with_folder(text: str) -> str | None:
+def _wrong_with_folder(who: Sequence[Member], text: str) -> str | None:
     """Why nothing can be written there; nothing is no folder of its own."""
     try:
-        found = wrong_with_folder(Path(text).expanduser().absolute()) if text else []
+        found = wrong_with_folder(Path(text).expanduser().absolute(), who) if text else []
     except (RuntimeError, ValueError) as error:  # no such user, a NUL in it
         return f"This is no path: {error}."
     return next(iter(found), None)

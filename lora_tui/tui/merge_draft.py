@@ -54,6 +54,8 @@ class Draft:
             return None
         if not known or not plan.members or len(plan.members) != len(plan.weights):
             return None
+        if len(plan.members) == 1:  # whose weight the form does not show
+            plan = replace(plan, weights=_alike(1))
         usual = cls(plan).usual
         return cls(plan, "" if usual is not None and out == str(usual) else out)
 

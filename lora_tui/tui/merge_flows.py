@@ -1,10 +1,12 @@
 """Opening a merge. Call these from a worker."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 from textual.app import App
 
+from lora_tui.core import comparisons
 from lora_tui.core.errors import BadInput
 from lora_tui.core.members import Member
 from lora_tui.core.runs import Run
@@ -34,3 +36,10 @@ async def open_merge(app: App[Any], who: Sequence[Member]) -> None:
             "e exports it as it is.",
         )
     await app.push_screen(MergeScreen(who))
+
+
+async def open_earlier(app: App[Any], run: Run) -> None:
+    """Show a merge there is, at work or ended."""
+    from lora_tui.tui.screens.merge import MergeScreen
+
+    await app.push_screen(MergeScreen(await asyncio.to_thread(comparisons.members_of, run), run))

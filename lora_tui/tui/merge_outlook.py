@@ -3,8 +3,8 @@
 Reads files: call it in a thread.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from lora_tui.core import folders, hardware, locations, members, merge_check
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.events import figure, whole
 from lora_tui.core.members import Member
-from lora_tui.core.merging import REPORT
+from lora_tui.core.merging import METHODS, REPORT
 from lora_tui.core.parameters import Base, read_base, read_config
 from lora_tui.core.plain import moment
 from lora_tui.core.text import size
@@ -43,6 +43,7 @@ class Outlook:
         free: Bytes that are free where it goes.
         earlier: When what stands there already was made; empty if nothing stands there.
         problems: Why it cannot be merged, in sentences.
+        fitting: The draft's method, or the first there is where these adapters do not fit that.
     """
 
     draft: Draft
@@ -52,6 +53,7 @@ class Outlook:
     free: int | None = None
     earlier: str = ""
     problems: tuple[str, ...] = ()
+    fitting: str = ""
 
 
 def look_at(draft: Draft) -> Outlook:
@@ -64,7 +66,7 @@ def look_at(draft: Draft) -> Outlook:
         base = None  # the refusals say so
     folder = draft.folder
     if draft.out and folder is not None:
-        problems += wrong_with_folder(folder)
+        problems += wrong_with_folder(folder, draft.plan.members)
     wanted, free = _bytes(base, draft.plan.dtype), _free(folder or locations.merges_folder())
     if wanted is not None and free is not None and wanted > free:
         problems.append(f"It takes {size(wanted)}, and {size(free)} are free where it goes.")
@@ -76,7 +78,21 @@ def look_at(draft: Draft) -> Outlook:
         free,
         _earlier(folder),
         tuple(dict.fromkeys(problems)),
+        _fitting(draft) if problems else draft.plan.method,
     )
+
+
+def _fitting(draft: Draft) -> str:
+    method, wrong = draft.plan.method, unfit(draft)
+    fit = (name for name in METHODS if name not in wrong)
+    return next(fit, method) if method in wrong else method
+
+
+def unfit(draft: Draft) -> set[str]:
+    """The methods that are refused for a reason of their own."""
+    found = {name: set(merge_check.refusals(replace(draft.plan, method=name))) for name in METHODS}
+    always = set.intersection(*found.values())
+    return {name for name, said in found.items() if said - always}
 
 
 def _facts(member: Member) -> Facts:
@@ -108,10 +124,12 @@ def _free(folder: Path) -> int | None:
         return None
 
 
-def wrong_with_folder(folder: Path) -> list[str]:
-    """Why no merge can be written there, in sentences."""
+def wrong_with_folder(folder: Path, who: Sequence[Member]) -> list[str]:
+    """Why no merge of these can be written there, in sentences."""
     if said := folders.unusable(folder):
         return [said]
+    if found := merge_check.about_place(folder, who):
+        return found
     try:
         merge.refuse_taken(folder, REPORT)
     except LoraTuiError as error:

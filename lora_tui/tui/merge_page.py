@@ -28,7 +28,15 @@ AGAIN = "r, then t, merges again."
 
 _NAMES = {"kl": "KL by merging, nats", "kl_from_base": "KL by the adapter, nats"}
 _COUNTED = frozenset(
-    {"positions", "logit_spread", "tensors_compared", "tensors_off", "tensors_with_nan", "reloads"}
+    {
+        "positions",
+        "logit_spread",
+        "tensors",
+        "tensors_compared",
+        "tensors_off",
+        "tensors_with_nan",
+        "reloads",
+    }
 )
 """The figures that are told in a sentence."""
 
@@ -111,8 +119,13 @@ def _counted(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"Measured at {places:,} places."
     if tensors := whole(found.get("tensors_compared")):
         off, broken = (whole(found.get(f"tensors_{name}")) or 0 for name in ("off", "with_nan"))
-        kept = f"{off:,} of {tensors:,} tensors are not" if off else f"All {tensors:,} tensors are"
-        yield f"{kept} what the files make of them, {broken or 'none'} has NaN."
+        most = whole(found.get("tensors")) or tensors
+        rest = "" if tensors == most else f" compared, of {most:,},"
+        kept, are = (f"{off:,} of", "are not") if off else ("All", "are")
+        yield (
+            f"{kept} {tensors:,} tensors{rest} {are} what the files make of them, "
+            f"{broken or 'none'} has NaN."
+        )
     if "reloads" in found:
         yield "It loads again." if found["reloads"] else "It does not load again."
 
@@ -183,20 +196,19 @@ def _written(now: Merging, found: Left, width: int) -> Iterator[Row]:
 def foot(frame: Frame[Merging], found: Left, width: int) -> Row:
     """What is done now, and since when; or how it ended."""
     now, state = frame.now, frame.state
-    seconds = frame.seconds
-    lasted = f"{seconds} s" if seconds < 60 else duration(seconds)
+    lasted = duration(frame.seconds) if frame.seconds else ""
     role = _ROLES.get(state, "bad")
     if state in {"starting", "running", "stopping"}:
         what_now = now.doing or ("loading its libraries" if now.started else "starting the engine")
         what_now = "stopping" if state == "stopping" else what_now
         dots = "..." if ascii_only() else "…"
         end = "leaving lets it go on"
-        said = f"{glyph(state)} {what_now}{dots} {lasted if seconds else ''}".rstrip()
+        said = f"{glyph(state)} {what_now}{dots} {lasted}".rstrip()
         said = cut(said, width - len(end) - 2)
         gap = " " * max(2, width - width_of(said) - len(end))
         return (said + gap, "warn" if state == "stopping" else "accent"), (end, "muted")
     mark = glyph(state) if state in STATES else glyph("failed")
-    when = f" {'in' if state == 'finished' else 'after'} {lasted}" if seconds else ""
+    when = f" {'in' if state == 'finished' else 'after'} {lasted}" if lasted else ""
     ended = ((f"{mark} {state}", role), (when, "muted"))
     if now.proof is None:
         return ended

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from lora_tui.core import proof_words
+from lora_tui.core import proof_figures
 from lora_tui.core.proofs import FAIL, PASS, UNKNOWN, Proof
 from lora_tui.tui.columns import Part, left, right, width_of
 from lora_tui.tui.compare_words import paragraph
@@ -77,7 +77,7 @@ def figures(proof: Proof, width: int) -> Iterator[Row]:
 
     Where another file's figures were measured beside, as those of f16, they stand at the end.
     """
-    told = proof_words.figures(proof)
+    told = proof_figures.figures(proof)
     longest = max((width_of(one.words) for one in told), default=0)
     wide = max(8, min(longest, width - _NUMBER - 2 - _LIMIT))
     for one in told:

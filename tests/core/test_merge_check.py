@@ -3,14 +3,16 @@
 import json
 from array import array
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lora_tui.core import members
 from lora_tui.core.members import Member
-from lora_tui.core.merge_check import combines, refusals
+from lora_tui.core.merge_check import about_place, combines, refusals
 from lora_tui.core.merging import METHODS, MergePlan
+from lora_tui.core.runs import Run
 from tests.adapters import write_adapter
 
 
@@ -24,9 +26,7 @@ def home(tmp_path_factory):
         write_adapter(folder / name, **config)
     write_adapter(folder / "tokens", change=with_rows("lm_head", 2050))
     write_adapter(folder / "carrying", change=with_rows("embed_tokens", 2048))
-    write_adapter(
-        folder / "few-tokens", trainable_token_indices=[1, 2], change=with_trained_tokens
-    )
+    write_adapter(folder / "few-tokens", trainable_token_indices=[1, 2], change=with_trained_tokens)
     write_adapter(folder / "patterned", rank_pattern={"q_proj": 2}, change=narrow)
     write_adapter(folder / "kind", peft_type="IA3")
     write_adapter(folder / "elsewhere", base="/gone/base")
@@ -184,6 +184,27 @@ def test_adapters_of_one_name_are_told_apart(plan, home):
     )
     said = " ".join(refusals(plan(one, two, method="cat")))
     assert "a/x has DoRA" in said and "b/x has DoRA" in said
+
+
+def test_a_result_stays_out_of_what_is_merged(home, tmp_path):
+    run = Run(tmp_path / "run")
+    base = tmp_path / "run/model"
+    base.mkdir(parents=True)
+    path = write_adapter(run.adapter, base=base)
+    one = replace(members.of_reference(str(path)), run=str(run.path))
+    for free in (run.merged, tmp_path / "new", run.path / "other"):
+        assert not about_place(free, [one])
+    for place, said in (
+        (path / "new", "lies in"),
+        (base, "is merged, and lies in"),
+        (base / "deep/new", "lies in"),
+        (tmp_path, "is merged, and lies in"),
+        (Path("/proc"), "a disk is mounted"),
+    ):
+        assert all(said in text and text.endswith(".") for text in about_place(place, [one]))
+        assert about_place(place, [one])
+    inner = replace(one, base=str(run.path))  # its base is the folder of the run
+    assert not about_place(run.merged, [inner]) and about_place(run.path / "new", [inner])
 
 
 def test_a_base_on_the_hub_is_fetched_by_the_engine(plan, home):

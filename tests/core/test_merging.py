@@ -47,6 +47,7 @@ def test_events_add_up_to_what_is_shown():
     now = folding.fold([{"kind": "finished"}])
     assert (now.doing, now.ended) == ("", "finished")
     document = now.document()
+    assert "not what ties kept of each adapter" in document["proof_of"]
     assert document["proof"]["passed"] is True and document["proof"]["limit"] == {"kl": 0.01}
     assert document["proof"]["max_logit_difference"] == 0.1
     assert document["held_out"] == {"source": "rows", "rows": 9, "tokens": 90}

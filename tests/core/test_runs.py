@@ -43,7 +43,6 @@ def test_no_merge_gets_the_id_of_a_run():
     assert merge.id != run.id and runs.create(Preset(), name="r8").id not in {run.id, merge.id}
 
 
-
 def test_runs_are_found_by_id_prefix_name_and_last() -> None:
     one, two = make("alpha"), make("beta")
     assert runs.list_runs() == [two, one]

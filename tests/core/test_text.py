@@ -60,11 +60,17 @@ def test_units() -> None:
     )
     assert (
         text.duration(9.24),
+        text.duration(9),
+        text.duration(12.3),
+        text.duration(59.6),
         text.duration(130),
         text.duration(3900),
         text.duration(273_600),
     ) == (
-        "9.2s",
+        "9.2 s",
+        "9 s",
+        "12 s",
+        "01:00",
         "02:10",
         "1h05",
         "3d04h",

@@ -42,12 +42,14 @@ class Case:
         return found, faults
 
     def audited(self, out):
-        return audit(self.base, self.files, out, self.stop)
+        return audit(self.base, [(1.0, self.files)], out, self.stop)
 
     def prove(self, out, dtype):
         found, faults = self.measure(out)
-        return merge_proof.verdict(found, self.audited(out), faults, dtype=dtype, layers=2)
+        told = merge_proof.about_tokens(out, self.resident.tokenizer, trust=False)
+        seen = self.audited(out)
+        return merge_proof.verdict(found, seen, faults, dtype=dtype, layers=2, tokens=told)
 
     def by_logits_alone(self, out, dtype):
         found, _ = self.measure(out)
-        return merge_proof.verdict(found, Audit(0, (), ()), (), dtype=dtype, layers=2)
+        return merge_proof.verdict(found, Audit(1), (), dtype=dtype, layers=2)

@@ -12,7 +12,7 @@ from lora_tui.core import export_files, quantisation
 from lora_tui.core.gguf import read_head
 from lora_tui.core.parameters import read_config
 from lora_tui.core.proofs import PASS
-from lora_tui.core.safetensors import read_model
+from lora_tui.core.safetensors import read_header, read_model
 from tests.adapters import DEMO_MODEL, write_adapter
 from tests.engine.exports import export, left_behind, seen
 
@@ -81,13 +81,16 @@ def test_it_is_told_as_it_goes(exported):
     assert 0 < beside["kl"] < 1e-5 < seen(ended).files[2].proof.figures["kl"]
 
 
-def test_the_adapter_alone_is_what_peft_has(exported, adapter):
+def test_the_adapter_alone_is_what_peft_has_and_as_large_as_foretold(exported, adapter):
     _, folder = exported
     found = gguf.GGUFReader(folder / "pirate-LORA.gguf")
     assert found.fields["adapter.lora.alpha"].contents() == 8
     by_name = {tensor.name: np.array(tensor.data) for tensor in found.tensors}
     assert len(by_name) == 24
     assert by_name["blk.3.ffn_down.weight.lora_a"].shape == (4, 768)
+    forecast: Any = quantisation.plan_adapter(read_header(adapter / "adapter_model.safetensors"))
+    size = (folder / "pirate-LORA.gguf").stat().st_size
+    assert abs(forecast.bytes - size) < 0.02 * size
 
 
 def test_the_modelfile_and_the_command_name_the_quantised_file(exported):

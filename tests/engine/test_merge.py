@@ -1,6 +1,7 @@
 """A merge by the real engine from beginning to end; and what is left of one that ends early."""
 
 import json
+import shutil
 
 import pytest
 
@@ -123,7 +124,8 @@ def test_several_are_combined_proven_and_scored_beside_their_parents(several):
     ids = torch.arange(5, 45)[None]
     with torch.no_grad():
         assert (model(ids).logits - merged(ids).logits).abs().max() < 0.3
-    assert "`cat`" in (ended.run.merged / "README.md").read_text("utf-8")
+    card = (ended.run.merged / "README.md").read_text("utf-8")
+    assert "`cat`" in card and "the weighted sum of the adapters' updates" in card
 
 
 def test_one_adapter_with_a_weight_is_scaled(engines, tuned, tmp_path):
@@ -155,6 +157,20 @@ def test_an_adapter_that_does_nothing_is_not_said_to_be_proven(engines, tmp_path
     found = merging.read(run)
     assert proof_of(found).verdict == UNKNOWN and (run.merged / REPORT).is_file()
     assert "zero in every layer" in " ".join(found.warnings)
+
+
+def test_a_template_that_takes_no_row_ends_no_merge(engines, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(DEMO_MODEL, base)
+    (base / "chat_template.jinja").write_text("{{ raise_exception('no') }}", "utf-8")
+    it = members.of_reference(str(write_adapter(tmp_path / "it", base=base)))
+    run = create(engines, [it])
+    ended = engines.warm(run, "merge", "transformers")
+    assert ended.code == 0, ended.log
+    proof = proof_of(merging.read(run))
+    assert proof.verdict == UNKNOWN and "nothing to measure on" in proof.reasons[0]
+    assert proof.figures["tensors_compared"] == proof.figures["tensors"]
+    assert "takes no conversation" in " ".join(merging.read(run).warnings)
 
 
 def test_what_went_bad_since_it_was_asked_for_fails_in_words(engines, tmp_path):

@@ -1,5 +1,6 @@
 """A proof that passes what is right, and none of what is wrong."""
 
+import json
 import shutil
 from array import array
 from types import SimpleNamespace
@@ -186,6 +187,17 @@ def cut_off(case, out, tmp_path):
     path.write_bytes(path.read_bytes()[:-5000])
 
 
+def of_other_tokens(case, out, tmp_path):
+    """A tokenizer that reads the digits of a number together, and a token more."""
+    case.write(out)
+    path = out / "tokenizer.json"
+    said = json.loads(path.read_text("utf-8"))
+    said["pre_tokenizer"]["pretokenizers"].pop(0)
+    more = {**said["added_tokens"][0], "id": kinds.VOCABULARY, "content": "<|more|>"}
+    said["added_tokens"].append(more)
+    path.write_text(json.dumps(said), "utf-8")
+
+
 FAULTS = (
     not_merged,
     doubled,
@@ -196,7 +208,6 @@ FAULTS = (
     tensors_swapped,
     of_another_base,
 )
-BROKEN = (with_nan, missing, cut_off)
 
 
 def test_every_planted_fault_fails_by_what_the_model_says(cases, tmp_path):
@@ -229,6 +240,8 @@ def test_every_planted_fault_fails_by_its_tensors_however_weak_the_adapter(cases
         (with_nan, "1 of its tensors (first: model.norm.weight) hold NaN"),
         (missing, "1 of its tensors are missing (first: model.layers.1.mlp.up_proj.weight)"),
         (cut_off, "transformers cannot load it"),
+        (of_other_tokens, "makes other tokens of a text"),
+        (of_other_tokens, "1 of its added tokens are not those"),
     ],
 )
 def test_what_is_broken_fails_with_its_reason(cases, tmp_path, fault, said):
@@ -247,6 +260,16 @@ def test_where_rounding_is_as_large_as_what_was_learnt_nothing_is_told(cases, tm
     assert wide.verdict == PASS
 
 
+def test_where_there_was_nothing_to_measure_on_nothing_is_told(cases):
+    from lora_tui.engine import merge_proof
+    from lora_tui.engine.merge_audit import Audit
+
+    case = cases("smollm2")
+    found = merge_proof.differences(case.resident, case.member, None, [], GO)
+    proof = merge_proof.verdict(found, Audit(20, 20), (), dtype="bfloat16", layers=2)
+    assert proof.verdict == UNKNOWN and "nothing to measure on" in proof.reasons[0]
+
+
 def test_what_nobody_can_measure_is_no_pass():
     from lora_tui.engine import merge_proof
     from lora_tui.engine.merge_audit import Audit
@@ -255,7 +278,7 @@ def test_what_nobody_can_measure_is_no_pass():
         ("max_logit_difference", "mean_logit_difference", "greedy_equal_share", "kl"), float("nan")
     )
     found = {**numbers, "kl_from_base": 1.0, "logit_spread": 1.0}
-    proof = merge_proof.verdict(found, Audit(0, (), ()), (), dtype="float16", layers=4)
+    proof = merge_proof.verdict(found, Audit(1), (), dtype="float16", layers=4)
     assert proof.verdict == FAIL and len(proof.reasons) == 3
     member = Member("m", "m", "lora", "/m", "demo")
     known = Proof.from_document(events.finite(proof.document()))

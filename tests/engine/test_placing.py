@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -60,11 +61,24 @@ def test_who_writes_there_is_not_disturbed_and_who_was_killed_is_cleared_away(tm
     assert not names(tmp_path)
 
 
+@pytest.mark.parametrize("place", ["/", "/proc"])
+def test_where_a_disk_is_mounted_nothing_is_placed(place):
+    with (
+        pytest.raises(LoraTuiError, match="nothing can take its place"),
+        placing.aside(Path(place)) as new,
+    ):
+        pytest.fail(f"{new} was made")
+
+
 def test_what_killed_merges_left_goes_with_the_next_one(tmp_path):
-    """In the merge's own folder, or where it was to go; not what a living one writes."""
+    """In the merge's own folder, or where it was to go; not what a living one writes.
+
+    And one that died between two renames gets back what stood there.
+    """
     dead = [merge_into(""), merge_into(tmp_path / "far" / "merged")]
     left = [dead[0].path / ".merged.new", tmp_path / "far" / ".merged.new"]
     alive = merge_into("")
+    (tmp_path / "far/.merged.old/old").mkdir(parents=True)
     for folder in (*left, alive.path / ".merged.new"):
         folder.mkdir(parents=True)
         (folder / "model.safetensors").touch()
@@ -72,6 +86,7 @@ def test_what_killed_merges_left_goes_with_the_next_one(tmp_path):
         locks.take(lock.fileno())
         merge.remove_leftovers()
     assert not any(folder.exists() for folder in left)
+    assert names(tmp_path / "far") == ["merged", "old"]
     assert (alive.path / ".merged.new" / "model.safetensors").exists()
 
 
@@ -88,3 +103,13 @@ def test_a_crash_between_two_renames_is_mended(tmp_path):
     with placing.aside(place) as new:
         (new / "new").touch()
     assert names(tmp_path) == ["merged", "new"]
+
+
+def test_of_a_link_what_it_points_to_is_mended(tmp_path):
+    link, far = tmp_path / "merged", tmp_path / "far"
+    link.symlink_to(far / "result")
+    for folder in (".result.old/old", ".result.new"):
+        (far / folder).mkdir(parents=True)
+    placing.remove_stale(link)
+    placing.recover(link)
+    assert names(far) == ["old", "result"]

@@ -45,7 +45,7 @@ def test_what_is_merged_is_not_written_over(tmp_path):
     (base / REPORT).write_text("{}")  # a merge made it, and more is trained on it
     adapter = write_adapter(base / "adapter", base=base)
     plan = MergePlan(members=(members.of_reference(str(adapter)),))
-    for out in (base, adapter, tmp_path):
+    for out in (base, adapter, tmp_path, base / "new", adapter / "deep/new"):
         with pytest.raises(BadInput, match=r"lies in|something else"):
             merge.start(plan, out)
     assert not runs.list_runs(locations.merges_folder())

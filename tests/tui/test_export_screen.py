@@ -77,6 +77,9 @@ async def test_the_adapter_alone_is_ticked_only_where_it_is_faithful() -> None:
         screen = await opened(pilot, plain)
         await press(pilot, "G", "space")
         assert "lora" in screen.choice.quants
+        alone = next(kind for kind in screen.offer.kinds if kind.quant == "lora")
+        assert alone.bytes == pytest.approx(124_736, rel=0.01)  # as the converter writes it
+        assert "~125 kB" in shown(pilot) and "f32 24" in shown(pilot)
         assert screen.query_one(TypeList).chosen == "lora", "there is no next one"
         await press(pilot, "q")
         screen = await opened(pilot, scaled)

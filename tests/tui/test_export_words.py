@@ -218,7 +218,7 @@ def test_a_proof_in_short_says_its_first_reason() -> None:
 def test_the_page_of_a_file_holds_all_of_its_proof() -> None:
     made = {"q8_0": Made(done("q8_0", FAIL, "Token ids differ.", "So do logits."), NOON)}
     said = text(export_detail.page("q8_0", replace(OFFER, made=made), CHOICE, None, 100))
-    assert "3.98 MB (~3.9 MB expected), written in 00:12, made 23 Nov 12:12" in said
+    assert "3.98 MB (~3.9 MB expected), written in 12 s, made 23 Nov 12:12" in said
     for part in ("Token ids differ.", "So do logits.", "KL from torch", "at most 0.00100"):
         assert part in said
     assert "about 2.4 MB" in text(export_detail.page("q4_k_m", OFFER, CHOICE, None, 100))

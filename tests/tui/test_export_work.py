@@ -97,7 +97,7 @@ async def test_frames_of_an_earlier_export_are_not_shown(live: tuple[Member, Run
     who, _ = live
     async with LoraTuiApp().run_test(size=SIZE) as pilot:
         screen = await opened(pilot, who)
-        screen.post_message(screen.Arrived(Frame(Exporting(doing="old")), threading.Event()))
+        screen.post_message(screen.Arrived(Frame(Exporting(doing="old")), None, threading.Event()))
         await pilot.pause()
         assert screen.frame is not None and screen.frame.now.doing != "old"
 

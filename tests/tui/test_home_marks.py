@@ -18,10 +18,13 @@ from lora_tui.tui.screens.choose import Choose
 from lora_tui.tui.screens.compare import CompareScreen
 from lora_tui.tui.screens.confirm import Confirm
 from lora_tui.tui.screens.home import HomeScreen
+from lora_tui.tui.screens.merge import MergeScreen
 from lora_tui.tui.widgets.run_list import RunList
 
+from . import merges
 from .comparisons import of, ready, recorded, screen_of, trained, usual
 from .conftest import Maker, settled, shown, toasts
+from .data_reports import until
 
 pytestmark = pytest.mark.usefixtures("shipped")
 
@@ -169,17 +172,38 @@ async def test_earlier_comparisons_are_listed_and_opened_again() -> None:
     async with LoraTuiApp().run_test(size=(80, 24), notifications=True) as pilot:
         await settled(pilot)
         await press(pilot, "o")
-        assert "No comparison was made yet" in toasts(pilot)
+        assert "Nothing was compared or merged yet" in toasts(pilot)
         recorded(of(found))
         recorded(of(found[:1]), final="failed", summary="No.", hint="Try.")
+        merges.recorded(of(found[:2]))
         await press(pilot, "o")
         assert isinstance(pilot.app.screen, Choose)
         lines = shown(pilot).splitlines()
-        assert any("✓" in line and "r4-pirate, r8-pirate, full-pirate" in line for line in lines)
-        assert any("✗" in line and "r4-pirate" in line and "r8" not in line for line in lines)
-        await press(pilot, "enter")
+        assert any("✓" in one and "compared  r4-pirate, r8-pirate, full-" in one for one in lines)
+        assert any("✗" in one and "compared  r4-pirate" in one and "r8" not in one for one in lines)
+        assert any("✓" in one and "merged    r4-pirate, r8-pirate" in one for one in lines)
+        await press(pilot, "j", "enter")
         screen = await ready(pilot)
         assert screen.frame.state in {"finished", "failed"}
+
+
+@pytest.mark.parametrize("keys", [("o", "j", "enter"), ("colon",)])
+async def test_a_merge_is_found_again_from_home_though_a_later_one_is_of_the_same_runs(
+    keys: tuple[str, ...],
+) -> None:
+    who = of(usual()[:2])
+    first = merges.recorded(who, final="stopped")
+    merges.recorded(who)
+    async with LoraTuiApp().run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await press(pilot, *keys)
+        if keys == ("colon",):
+            await pilot.press(*f"merge r4 {first.id}")
+            await pilot.pause(0.5)
+            await pilot.press("down", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, MergeScreen))
+        screen = await merges.ready(pilot)
+        assert screen.run_shown == first and "■ stopped" in shown(pilot)
 
 
 @pytest.mark.parametrize("keys", [("o", "enter"), ("colon",)])

@@ -111,7 +111,7 @@ def test_an_earlier_merge_is_taken_up_again(tmp_path: Path) -> None:
     run = runs.create(Preset(name="demo"), name="x", kind="merge", options=options)
     assert Draft.again(run) == Draft(plan, str(tmp_path))
     alone = MergePlan(members=tuple(who("a", run="/runs/a")))
-    usual = {**alone.document(), "out": "/runs/a/merged", "has_rows": True}
+    usual = {**alone.document(), "weights": [0.7], "out": "/runs/a/merged", "has_rows": True}
     run = runs.create(Preset(name="demo"), name="y", kind="merge", options=usual)
     assert Draft.again(run) == Draft(alone)
 

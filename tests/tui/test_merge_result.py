@@ -221,6 +221,17 @@ async def test_it_stands_at_any_size_in_ascii(
         assert not pilot.app._notifications
 
 
+async def test_what_is_told_in_passing_leaves_the_last_two_lines_to_be_read() -> None:
+    who = two(4, 4)
+    recorded(who)
+    async with LoraTuiApp().run_test(size=SIZE, notifications=True) as pilot:
+        await opened(pilot, who)
+        before = shown(pilot).splitlines()[-2:]
+        await press(pilot, "w")
+        await until(pilot, lambda: "(path copied)" in shown(pilot))
+        assert shown(pilot).splitlines()[-2:] == before
+
+
 def test_opening_the_app_loads_no_merge(fresh_python: Callable[[str], str]) -> None:
     late = ("lora_tui.tui.screens.merge", "lora_tui.tui.merge_flows", "lora_tui.jobs.merge")
     code = f"import sys, lora_tui.tui.app; print([m for m in {late!r} if m in sys.modules])"

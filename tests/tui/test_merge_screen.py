@@ -11,10 +11,10 @@ from textual.widgets import Input
 from lora_tui.core import locations
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.members import Member
-from lora_tui.core.merging import METHODS, MergePlan
+from lora_tui.core.merging import MergePlan
 from lora_tui.core.runs import Run
 from lora_tui.jobs import merge
-from lora_tui.tui import merge_asking, merge_outlook
+from lora_tui.tui import merge_outlook
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.merge_draft import Draft
 from lora_tui.tui.screens.ask import Ask
@@ -64,13 +64,21 @@ def keys(screen: MergeScreen) -> set[str]:
     return {one.binding.key for one in screen.active_bindings.values() if one.enabled}
 
 
+async def linear(pilot: Pilot[Any]) -> None:
+    """Choose the method that takes equal ranks alone."""
+    await press(pilot, "m", "g", "enter")
+    await ready(pilot)
+
+
 async def test_adapters_stand_with_how_they_were_made_and_what_is_in_the_way() -> None:
     async with LoraTuiApp().run_test(size=SIZE) as pilot:
         screen = await opened(pilot, two(4, 8))
         lines = shown(pilot).splitlines()
         assert lines[3].split() == ["│▸a", "r4-pirate", "4", "8", "LoRA", "0.500", "│"]
         assert lines[4].split()[1:] == ["b", "r8-pirate", "8", "16", "LoRA", "0.500", "│"]
-        assert "linear needs equal ranks" in shown(pilot) and "1 thing is in the way" in lines[22]
+        await linear(pilot)
+        assert "linear needs equal ranks" in shown(pilot)
+        assert "1 thing is in the way" in shown(pilot).splitlines()[22]
         assert "t" not in keys(screen)
         await press(pilot, "t")
         assert screen.is_form and not toasts(pilot).strip()
@@ -82,6 +90,10 @@ async def test_the_method_is_chosen_among_those_that_fit_and_then_it_can_start(
     who = two(4, 8)
     async with LoraTuiApp().run_test(size=SIZE) as pilot:
         screen = await opened(pilot, who)
+        assert "t merges them" in shown(pilot)
+        assert screen.form.draft.plan.method == "cat", "the first that takes different ranks"
+        await linear(pilot)
+        assert screen.form.draft.plan.method == "linear", "it is not taken back"
         await press(pilot, "m")
         assert isinstance(pilot.app.screen, ChooseMethod)
         said = shown(pilot)
@@ -231,24 +243,10 @@ async def test_what_is_in_the_way_is_seen_by_a_key_that_came_before_it_was_known
 ) -> None:
     async with LoraTuiApp().run_test(size=SIZE) as pilot:
         screen = await opened(pilot, two(4, 8))
+        await linear(pilot)
         screen.form.seen = None  # it is not known yet
         await press(pilot, "t")
         assert screen.is_form and not started
-
-
-def test_what_refuses_every_method_marks_none(tmp_path: Path) -> None:
-    bases = [adapters.write_adapter(tmp_path / name, base=f"/no/{name}") for name in "ab"]
-    who = [Member(str(at), at.name, "lora", str(at), f"/no/{at.name}") for at in bases]
-    assert merge_outlook.look_at(Draft.of(who)).problems and not merge_asking.unfit(Draft.of(who))
-    assert merge_asking.unfit(Draft.of(two(4, 8))) == {*METHODS} - {"cat", "svd"}
-
-
-def test_a_folder_that_was_taken_meanwhile_is_in_the_way(tmp_path: Path) -> None:
-    draft = Draft.of([adapter("r4-pirate")]).with_value("out", str(tmp_path / "there"))
-    assert not merge_outlook.look_at(draft).problems
-    (tmp_path / "there").mkdir()
-    (tmp_path / "there" / "letters").write_text("dear")
-    assert "holds something else already" in str(merge_outlook.look_at(draft).problems)
 
 
 async def test_many_adapters_of_long_names_scroll_and_stand_at_any_size() -> None:

@@ -129,6 +129,9 @@ def test_a_proof_stands_with_its_limits_and_its_reasons() -> None:
     said = page(now("r4", proof=Proof(proofs.FAIL, bad)))
     assert "2 of 38 tensors are not what the files make of them, 1 has NaN." in said
     assert "It does not load again." in " ".join(said.split())
+    some = Proof(proofs.PASS, {"tensors": 40, "tensors_compared": 38, "reloads": True})
+    said = " ".join(page(now("r4", proof=some)).split())
+    assert "All 38 tensors compared, of 40, are what the files make of them" in said
     there = Left("/there", "/there/adapter")
     said = page(now("r4", "r8", written=written, ended="finished"), found=there)
     assert "adapter/ is the combined adapter alone" in said and "not there any more" not in said

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lora_tui.core.proof_words import in_short
+from lora_tui.core.proof_figures import in_short
 from lora_tui.core.proofs import FAIL, PASS, UNKNOWN, Proof
 from lora_tui.tui import look, proof_words
 

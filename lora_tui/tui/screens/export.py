@@ -1,8 +1,6 @@
 """A result written as GGUF: which types, what becomes of this model in them, and each proof."""
 
 import asyncio
-import threading
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,22 +11,19 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
-from textual.screen import Screen
 from textual.widgets import OptionList, Static
 
 from lora_tui.core.exporting import Exporting, ExportPlan, Folding
 from lora_tui.core.members import Member
-from lora_tui.core.runs import Run
 from lora_tui.jobs import export
 from lora_tui.tui import export_detail, export_flows
 from lora_tui.tui import export_words as words
-from lora_tui.tui.columns import cut, plain
+from lora_tui.tui.columns import cut
 from lora_tui.tui.export_keys import KEYS, can
 from lora_tui.tui.export_offer import USUAL, Choice, Offer, OfferWatch
-from lora_tui.tui.failures import Reporting
-from lora_tui.tui.job_watching import Frame, JobWatch
+from lora_tui.tui.job_watching import Frame
 from lora_tui.tui.one_at_a_time import asks
-from lora_tui.tui.screens.log import LogScreen
+from lora_tui.tui.screens.job import JobScreen
 from lora_tui.tui.screens.notice import Notice
 from lora_tui.tui.screens.page import PageScreen
 from lora_tui.tui.wanting import Latest
@@ -37,14 +32,17 @@ from lora_tui.tui.widgets.painting import Painting
 from lora_tui.tui.widgets.title_bar import TitleBar
 from lora_tui.tui.widgets.type_list import Columns, TypeList, TypeRow
 
-_SAYS = {"kept": "files that were whole are kept", "again": "x goes on with it."}
 _PROBLEMS = 4  # lines of the screen for what is wrong
 
 
-class ExportScreen(Reporting, Screen[None]):
+class ExportScreen(JobScreen[Exporting]):
     """Looks up what can be exported in one thread, follows an export in another."""
 
     CSS_PATH = "export.tcss"
+    SAYS: ClassVar[dict[str, str]] = {
+        "kept": "files that were whole are kept",
+        "again": "x goes on with it.",
+    }
     AUTO_FOCUS = "TypeList"
     HELP = """Each type is a file that llama.cpp and Ollama run. Sizes with ~ are estimates, made
         from this model's own shapes, which do not fit every type: what is really used stands
@@ -60,16 +58,6 @@ class ExportScreen(Reporting, Screen[None]):
             super().__init__()
             self.offer = offer
 
-    class Arrived(Message):
-        """A new frame of the thread that `cancelled` ends; only the latest of it is shown."""
-
-        def __init__(self, frame: Frame[Exporting], cancelled: threading.Event) -> None:
-            super().__init__()
-            self.frame, self.cancelled = frame, cancelled
-
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, ExportScreen.Arrived) and message.cancelled is self.cancelled
-
     def __init__(self, member: Member) -> None:
         """Export `member`."""
         super().__init__()
@@ -77,10 +65,8 @@ class ExportScreen(Reporting, Screen[None]):
         self._called = cut(member.name if member.run else Path(member.name).name, 40)
         self.choice = Choice()
         self.offer = Offer(self.choice)
-        self.frame: Frame[Exporting] | None = None
         self._wanted: Latest[Choice | None] = Latest(None)
         self._looked = asyncio.Event()
-        self._cancelled = threading.Event()
 
     def compose(self) -> ComposeResult:
         yield TitleBar(self._called, "export")
@@ -100,9 +86,8 @@ class ExportScreen(Reporting, Screen[None]):
         self.look_up()
 
     def on_unmount(self) -> None:
-        """Let the threads go; the job goes on."""
+        """Let the thread that looks go too."""
         self._wanted.set()
-        self._cancelled.set()
 
     # --- the threads ---------------------------------------------------------------------------
 
@@ -116,19 +101,6 @@ class ExportScreen(Reporting, Screen[None]):
             self._wanted.set()
             self.post_message(self.Looked(None))
 
-    def _follow(self, source: Run | Callable[[], Run]) -> None:
-        self._cancelled.set()
-        self._cancelled = cancelled = threading.Event()
-        hand_over = lambda frame: self.post_message(self.Arrived(frame, cancelled))  # noqa: E731
-        self.frame = Frame(Exporting())
-        self.follow_job(JobWatch(source, Folding(), cancelled, hand_over, **_SAYS))
-        self.lay_out()
-
-    @work(thread=True, exit_on_error=False, group="follow")
-    def follow_job(self, watch: JobWatch[Exporting]) -> None:
-        """Start the job or find it, and follow it until it is over or the screen closes."""
-        watch.run()
-
     @on(Looked)
     def take_offer(self, event: Looked) -> None:
         """Show what was found; at first also what was chosen when it was exported last."""
@@ -140,24 +112,21 @@ class ExportScreen(Reporting, Screen[None]):
             self.choice = event.offer.choice
             self.query_one(TypeList).expect(next(iter(self._ticked), ""))
             if event.offer.latest is not None and self.frame is None:
-                self._follow(event.offer.latest)
+                self.follow(event.offer.latest, Folding())
         self._note_looked()
-        self._show()
+        self.show_if_seen()
 
     def _note_looked(self) -> None:
         """Whether the offer is that of the choice, or will never be."""
         is_of_it = bool(self.offer.kinds) and self.offer.choice == self.choice
         (self._looked.set if is_of_it or self._wanted.is_set() else self._looked.clear)()
 
-    @on(Arrived)
-    def take_frame(self, event: Arrived) -> None:
-        """Show a frame; once the job is over, what it left is looked up."""
-        if event.cancelled is self._cancelled:
-            was_live = words.is_live(self.frame)
-            self.frame = event.frame
-            if was_live and event.frame.is_over:
-                self._choose(looks=self.choice.looks + 1)
-            self._show()
+    def took(self, frame: Frame[Exporting], beside: None) -> None:
+        """Keep a frame; once the job is over, what it left is looked up."""
+        was_live = words.is_live(self.frame)
+        self.frame = frame
+        if was_live and frame.is_over:
+            self._choose(looks=self.choice.looks + 1)
 
     def on_screen_resume(self) -> None:
         """Show what arrived meanwhile."""
@@ -165,10 +134,10 @@ class ExportScreen(Reporting, Screen[None]):
 
     # --- showing -------------------------------------------------------------------------------
 
-    def _show(self) -> None:
-        if self.is_active or self.app.screen.is_modal:
-            self.lay_out()
-        elif isinstance(self.app.screen, PageScreen):
+    def show_if_seen(self) -> None:
+        """Draw, here or on the page of a type that covers this."""
+        super().show_if_seen()
+        if isinstance(self.app.screen, PageScreen):
             self.app.screen.show()
 
     def lay_out(self) -> None:
@@ -181,17 +150,11 @@ class ExportScreen(Reporting, Screen[None]):
             self.query_one(TypeList).show([TypeRow(line, columns) for line in lines])
         head = self.query_one("#head", Painting)
         head.paint(words.head(offer, choice, head.size.width))
-        self._show_notice()
+        self.show_notice(*words.notice(offer, frame, _PROBLEMS))
         self._show_detail()
         foot = self.query_one("#foot", Painting)
         foot.paint((words.foot(offer, choice, frame, foot.size.width),))
         self.refresh_bindings()
-
-    def _show_notice(self) -> None:
-        summary, hint = words.notice(self.offer, self.frame, _PROBLEMS)
-        notice = self.query_one("#notice", Static)
-        notice.set_class(bool(summary), "-shown")
-        notice.update(Content.assemble((plain(summary), "bold $text-error"), "\n", plain(hint)))
 
     @on(OptionList.OptionHighlighted)
     def _show_detail(self) -> None:
@@ -266,12 +229,13 @@ class ExportScreen(Reporting, Screen[None]):
         plan = ExportPlan(member=self.member, quants=quants, folder=folder, again=again)
         if await export_flows.may_start(self.app, plan):
             self.query_one(TypeList).expect(quants[0])
-            self._follow(partial(export.start, plan))
+            self.follow(partial(export.start, plan), Folding())
+            self.lay_out()
 
     @asks
     async def action_stop(self) -> None:
-        frame = cast("Frame[Exporting]", self.frame)
-        await export_flows.stop(self.app, cast("Run", frame.run), frame.state)
+        state = cast("Frame[Exporting]", self.frame).state
+        await export_flows.stop(self.app, self.run_shown, state)
 
     @asks
     async def action_ask_folder(self) -> None:
@@ -291,10 +255,6 @@ class ExportScreen(Reporting, Screen[None]):
     def action_warnings(self) -> None:
         frame = cast("Frame[Exporting]", self.frame)
         self.app.push_screen(Notice("Warnings", "\n\n".join(frame.now.warnings)))
-
-    def action_open_log(self) -> None:
-        frame = cast("Frame[Exporting]", self.frame)
-        self.app.push_screen(LogScreen(cast("Run", frame.run)))
 
     def action_back(self) -> None:
         self.dismiss()

@@ -17,7 +17,9 @@ class MarkingScreen(Reporting, Screen[None]):
     """Has a list of runs; `wanted` narrows it, which takes no marks away."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("o", "earlier", "comparisons", show=False, tooltip="Open an earlier comparison"),
+        Binding(
+            "o", "earlier", "earlier", show=False, tooltip="What was compared or merged before"
+        ),
     ]
 
     board: var[Board] = var(Board())
@@ -64,9 +66,9 @@ class MarkingScreen(Reporting, Screen[None]):
 
     @asks
     async def action_earlier(self) -> None:
-        from lora_tui.tui import compare_flows
+        from lora_tui.tui import earlier_flows
 
-        await compare_flows.open_earlier(self.app)
+        await earlier_flows.choose(self.app)
 
     def action_unmark(self) -> None:
         self.query_one(RunList).unmark()

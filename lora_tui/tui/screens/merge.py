@@ -62,10 +62,10 @@ class MergeScreen(JobScreen[Merging]):
             super().__init__()
             self.run, self.draft = run, draft
 
-    def __init__(self, members: Sequence[Member]) -> None:
-        """Merge `members`, or show how they were merged."""
+    def __init__(self, members: Sequence[Member], run: Run | None = None) -> None:
+        """Merge `members`, or show how they were merged: by `run`, else by the latest of them."""
         super().__init__()
-        self._members = tuple(members)
+        self._members, self._run = tuple(members), run
         self.found = Left()
         self.is_form = True
         self._opened = asyncio.Event()
@@ -92,10 +92,10 @@ class MergeScreen(JobScreen[Merging]):
 
     @work(thread=True, exit_on_error=False, group="open")
     def look_for_earlier(self) -> None:
-        """Find the latest merge of the same members."""
-        run = draft = None
+        """Find the merge that is asked for, else the latest of the same members."""
+        run, draft = self._run, None
         try:
-            run = makings.latest("merge", [member.id for member in self._members])
+            run = run or makings.latest("merge", [member.id for member in self._members])
             draft = Draft.again(run) if run else None
         finally:  # or every key would wait for it
             self.post_message(self.Opened(run, draft))

@@ -1,6 +1,6 @@
 """The form of a merge: a line an adapter, a line a setting, and below them what follows."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, cast
 
 from textual import on, work
@@ -90,6 +90,7 @@ class MergeForm(Reporting, Vertical):
         super().__init__(id=id)
         self.draft = Draft.of(members)
         self.seen: Outlook | None = None
+        self._has_chosen_method = False
         self._wanted: Latest[tuple[Draft, int]] = Latest((self.draft, 0))
 
     def compose(self) -> ComposeResult:
@@ -135,10 +136,12 @@ class MergeForm(Reporting, Vertical):
 
     @on(Looked)
     def take_outlook(self, event: Looked) -> None:
-        """Show it, if it is about the draft as it is now."""
+        """Show it, if it is of the draft as it is now; a method that nobody chose has to fit."""
         if event.outlook.draft == self.draft and event.outlook != self.seen:
             self.seen = event.outlook
             self.lay_out()
+            if not self._has_chosen_method:
+                self.take(self.draft.with_value("method", event.outlook.fitting))
 
     @on(Paper.Room)
     def lay_out(self) -> None:
@@ -177,6 +180,7 @@ class MergeForm(Reporting, Vertical):
         self.refresh_bindings()
 
     def action_turn(self, by: int) -> None:
+        self._has_chosen_method |= self._key == "method"
         self.take(self.draft.turned(self._key, by))
 
     @on(OptionList.OptionSelected)
@@ -189,14 +193,16 @@ class MergeForm(Reporting, Vertical):
 
     @asks
     async def action_edit(self, key: str) -> None:
-        await self._change(merge_asking.edit(self.app, self.draft, key))
+        changed = await merge_asking.edit(self.app, self.draft, key)
+        self._has_chosen_method |= key == "method" and changed is not None
+        self._change(changed)
 
     @asks
     async def action_add(self) -> None:
-        await self._change(merge_asking.add(self.app, self.draft))
+        self._change(await merge_asking.add(self.app, self.draft))
 
-    async def _change(self, asked: Awaitable[Draft | None]) -> None:
-        if (changed := await asked) is not None:
+    def _change(self, changed: Draft | None) -> None:
+        if changed is not None:
             self.take(changed)
 
     def action_remove(self) -> None:
