@@ -173,9 +173,8 @@ def test_a_run_ends_before_its_disk_is_full_and_loses_nothing(engines, settings,
     assert final["kind"] == "stopped" and 4 <= final["step"] < 14, done.stderr
     (said,) = [one["text"] for one in ended.of("warning") if "disk" in one["text"]]
     assert said.startswith("Stopped before the disk is full: a checkpoint takes")
-    assert (saved := checkpoints.last_complete(after))
-    step, path = saved
-    assert step == final["step"] and path.is_dir()
+    saved = checkpoints.last_complete(after)
+    assert saved is not None and saved[0] == final["step"]
     assert (after.adapter / "adapter_model.safetensors").is_file()
 
 
