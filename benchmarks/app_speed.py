@@ -22,7 +22,7 @@ from benchmarks import standing_in
 from benchmarks.tables import APP, DOCUMENT, Line, home, section
 from lora_tui.core.runs import Run
 from lora_tui.core.summary import headline
-from lora_tui.jobs.stop import kill, wait_until_dead
+from lora_tui.jobs.control import kill, wait_until_dead
 from tools.terminal import Terminal, wait_until
 
 BARE = [

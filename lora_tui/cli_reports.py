@@ -26,7 +26,7 @@ from lora_tui.core.events import Event
 from lora_tui.core.folding import Folding
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
-from lora_tui.jobs import launch, stop
+from lora_tui.jobs import control, launch
 from lora_tui.jobs.follow import follow
 
 _CLEARING_UP = 20.0  # seconds
@@ -108,10 +108,10 @@ def followed(run: Run, *, outlives: bool = False) -> Generator[list[Event]]:
     finally:
         with suppress(LoraTuiError):  # it may have ended by now
             if outlives and not hung_up.is_set():
-                stop.stop(run)  # it clears up what is half-written
-                stop.wait_until_dead(run, _CLEARING_UP)
+                control.stop(run)  # it clears up what is half-written
+                control.wait_until_dead(run, _CLEARING_UP)
             if runs.is_alive(run) and not (outlives and hung_up.is_set()):
-                stop.kill(run)
+                control.kill(run)
 
 
 def _report(run: Run) -> dict[str, Any]:

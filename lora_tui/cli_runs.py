@@ -26,7 +26,6 @@ from lora_tui.core.metrics import History
 from lora_tui.core.runs import Run
 from lora_tui.core.settings import in_words
 from lora_tui.jobs import control, launch
-from lora_tui.jobs import stop as stopping
 from lora_tui.jobs.follow import follow
 
 _SAVING_TAKES_AT_MOST = 600.0
@@ -153,8 +152,8 @@ def watch(run: str, as_json: bool) -> None:
 def stop(run: str, kill: bool, as_json: bool) -> None:
     """Stop a run: it ends its step, saves a checkpoint and the adapter."""
     found = runs.find(run)
-    (stopping.kill if kill else stopping.stop)(found)
-    if not stopping.wait_until_dead(found, _SAVING_TAKES_AT_MOST):
+    (control.kill if kill else control.stop)(found)
+    if not control.wait_until_dead(found, _SAVING_TAKES_AT_MOST):
         raise LoraTuiError(
             f"{found.id} has not stopped yet; it may still be saving.",
             f"Ask again later, or end it now: lora-tui stop {found.id} --kill",

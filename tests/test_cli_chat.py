@@ -16,7 +16,7 @@ from lora_tui.core.chat import (
 )
 from lora_tui.core.members import BASE
 from lora_tui.core.runs import Run
-from lora_tui.jobs import stop
+from lora_tui.jobs import control
 from tests.adapters import write_adapter
 from tools.terminal import APP, Terminal, wait_until
 
@@ -124,7 +124,7 @@ def test_json_has_all_that_was_said_even_when_the_engine_is_killed(
             120,
             "nothing was written",
         )
-        stop.kill(the_chat())
+        control.kill(the_chat())
         out, err = process.communicate(timeout=60)
     assert process.returncode == 1
     document = json.loads(out)
@@ -161,7 +161,7 @@ def test_its_engine_ends_in_mid_answer_when_it_is_killed(adapters: dict[str, str
         assert runs.is_alive(the_chat())
         process.kill()
     assert process.returncode == -signal.SIGKILL
-    assert stop.wait_until_dead(the_chat(), 60)
+    assert control.wait_until_dead(the_chat(), 60)
     assert "answered" not in {event["kind"] for event in told()}
     assert told()[-1]["kind"] == "finished"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lora_tui.core import locations, runs
-from lora_tui.jobs import stop
+from lora_tui.jobs import control
 from tools.terminal import wait_until
 
 Finished = subprocess.CompletedProcess[str]
@@ -163,7 +163,7 @@ def test_a_check_whose_engine_is_killed_says_so(
 ) -> None:
     waiting, job = checking
     wait_until(lambda: has_looked(job), 30, "the first look")
-    stop.kill(job)
+    control.kill(job)
     said, _ = waiting.communicate(timeout=30)
     assert waiting.returncode == 1
     assert said.startswith("red     preset")

@@ -15,7 +15,7 @@ import pytest
 from lora_tui.core import events, runs, summary
 from lora_tui.core.preset_files import find, with_settings
 from lora_tui.core.runs import Run
-from lora_tui.jobs import launch, stop
+from lora_tui.jobs import control, launch
 from tools.terminal import APP, Terminal, wait_until
 
 pytestmark = pytest.mark.xdist_group("survival")
@@ -48,9 +48,9 @@ def test_a_run_started_by_keys_outlives_its_terminal_and_is_shown_again() -> Non
         terminal.wait_for(lambda screen: "running" in screen)
         terminal.press("\t\r")
         terminal.wait_for(lambda screen: "loss" in screen and "tokens/s" in screen)
-        stop.stop(run)
+        control.stop(run)
         terminal.wait_for(lambda screen: "stopped" in screen, 120)
-    assert stop.wait_until_dead(run, 120)
+    assert control.wait_until_dead(run, 120)
     assert read(run)[: len(before)] == before
     assert steps(run) == list(range(1, len(steps(run)) + 1))
     assert summary.show(run)["state"] == "stopped" and run.adapter.is_dir()
@@ -59,8 +59,8 @@ def test_a_run_started_by_keys_outlives_its_terminal_and_is_shown_again() -> Non
 def test_a_killed_engine_shows_as_crashed_and_resume_goes_on() -> None:
     run = launch.start(with_settings(find("demo"), SHORT), name="killed")
     wait_until(lambda: len(steps(run)) > 12, 180, "no steps were made")
-    stop.kill(run)
-    assert stop.wait_until_dead(run, 30)
+    control.kill(run)
+    assert control.wait_until_dead(run, 30)
     shown = summary.show(run)
     assert shown["state"] == "crashed" and "resume" in shown["failure"]["hint"]
     saved = runs.checkpoint_steps(run)
@@ -111,9 +111,9 @@ def test_pause_and_resume_from_other_terminals_twice_and_out_of_order() -> None:
 def test_a_stop_in_the_middle_keeps_a_checkpoint_and_the_adapter() -> None:
     run = launch.start(with_settings(find("demo"), [*SHORT, "training.save_steps=0"]), name="stop")
     wait_until(lambda: len(steps(run)) > 2, 180, "no steps were made")
-    stop.stop(run)
-    stop.stop(run)  # twice does no harm
-    assert stop.wait_until_dead(run, 120)
+    control.stop(run)
+    control.stop(run)  # twice does no harm
+    assert control.wait_until_dead(run, 120)
     shown = summary.show(run)
     assert shown["state"] == "stopped" and shown["failure"] is None
     assert runs.checkpoint_steps(run) == [shown["step"]]
@@ -124,7 +124,7 @@ def test_a_stop_in_the_middle_keeps_a_checkpoint_and_the_adapter() -> None:
 
 def test_a_stop_right_after_the_start_is_not_lost() -> None:
     run = launch.start(with_settings(find("demo"), SHORT), name="at once")
-    stop.stop(run)
-    assert stop.wait_until_dead(run, 120)
+    control.stop(run)
+    assert control.wait_until_dead(run, 120)
     shown = summary.show(run)
     assert (shown["state"], shown["step"], shown["failure"]) == ("stopped", 0, None)

@@ -188,7 +188,7 @@ _FOUND = ("diverged", "equals base")
 RULES = (
     Rule(
         "diverged",
-        "NaN, infinite, or the loss above twice the median of 50 steps for 10 steps",
+        "NaN, infinite, exactly 0, back to guessing, or above twice the median of 50 steps for 10",
         OWN,
         _diverged,
     ),

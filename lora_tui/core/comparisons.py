@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lora_tui.core import events, locations, runs
+from lora_tui.core import events, locations, runs, states
 from lora_tui.core.events import figure
 from lora_tui.core.members import Member
 from lora_tui.core.runs import Run
@@ -28,7 +28,7 @@ def state_of(telling: str | None, *, alive: bool) -> str:
     """
     if alive and telling not in events.FINAL:
         return "stopping" if telling == "stopping" else "running"
-    return "stopped" if telling == "stopping" else runs.state_of(telling, alive=alive)
+    return "stopped" if telling == "stopping" else states.state_of(telling, alive=alive)
 
 
 def members_of(run: Run) -> list[Member]:
@@ -57,7 +57,7 @@ def _read(run: Run, kind: str) -> Earlier:
     alive = runs.is_alive(run)  # asked before reading, so no last line is missed
     telling: str | None = None
     for event in events.read_ends(run.events)[1]:
-        telling = runs.told(telling, event["kind"])
+        telling = states.told(telling, event["kind"])
     info = runs.read_info(run)
     names = tuple(member.name for member in members_of(run))
     if telling is None and run.events.exists():

@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import Any
 
 from lora_tui.core.events import FINAL, Event, figure, whole
-from lora_tui.core.runs import told
 from lora_tui.core.series import Points, Series
+from lora_tui.core.states import told
 
 CURVES = ("loss", "learning_rate", "grad_norm", "speed")
 _KEPT_EVENTS = 200
@@ -40,7 +40,7 @@ class Snapshot:
 
     `scores` are the first and the latest, None until it is measured again. `facts` holds the
     latest event of each kind; `telling` is the kind that tells the state
-    (see `runs.told`).
+    (see `states.told`).
     """
 
     step: int = 0

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lora_tui.core import events, files, locations, locks
+from lora_tui.core import files, locations, locks
 from lora_tui.core.errors import Ambiguous, BadInput, LoraTuiError
 from lora_tui.core.events import figure
 from lora_tui.core.files import private_folder, slug, write_atomically
@@ -24,10 +24,6 @@ from lora_tui.core.preset_files import dumps
 from lora_tui.core.presets import Preset
 
 SCHEMA = 1
-
-
-LIVE = ("starting", "running", "paused", "stopping")
-ENDED = ("finished", "stopped", "failed", "crashed")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -246,35 +242,6 @@ def add_to_info(run: Run, **facts: Any) -> None:
 def is_alive(run: Run) -> bool:
     """Whether an engine holds the run's lock now."""
     return locks.is_held(run.lock)
-
-
-_AT_WORK = frozenset({"step", "eval", "paused", "resumed"})
-_TELLING = events.FINAL | _AT_WORK | {"launched", "stopping"}
-
-
-def told(before: str | None, kind: str) -> str | None:
-    """The event kind that tells the state, after one more event; fold it over a run's events.
-
-    Steps that still come after a request to stop do not make the run running again, and a request
-    that comes too late does not undo an end.
-    """
-    if kind not in _TELLING or (before == "stopping" and kind in _AT_WORK):
-        return before
-    if kind == "stopping" and before in events.FINAL:
-        return before
-    return kind
-
-
-def state_of(telling: str | None, *, alive: bool) -> str:
-    """The state that the latest telling event (see `told`) and the lock add up to."""
-    if telling in events.FINAL:
-        return str(telling)
-    if not alive:
-        return "crashed" if telling else "queued"
-    return _LIVE_AFTER.get(telling, "running")
-
-
-_LIVE_AFTER = {None: "starting", "launched": "starting", "stopping": "stopping", "paused": "paused"}
 
 
 def delete(run: Run) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lora_tui.core import advice, events, runs
+from lora_tui.core import advice, events, runs, states
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.events import figure, whole
 from lora_tui.core.metrics import History, Snapshot
@@ -34,7 +34,7 @@ def show(run: Run) -> dict[str, Any]:
     alive = runs.is_alive(run)  # asked before reading, so no last line is missed
     snapshot = read_snapshot(run)
     info = runs.read_info(run)
-    state = runs.state_of(snapshot.telling, alive=alive)
+    state = states.state_of(snapshot.telling, alive=alive)
     final = snapshot.final or {}
     preset = _preset(run)
     return {
@@ -135,7 +135,7 @@ class Headline:
     @property
     def is_live(self) -> bool:
         """Whether an engine works on it now."""
-        return self.state in runs.LIVE
+        return self.state in states.LIVE
 
     def document(self) -> dict[str, Any]:
         """What `runs --json` says of it."""
@@ -159,7 +159,7 @@ def headline(run: Run, *, points: int = 12) -> Headline:
     if tail is not head:
         history.fold(tail)
     snapshot = history.snapshot()
-    state = runs.state_of(snapshot.telling, alive=alive)
+    state = states.state_of(snapshot.telling, alive=alive)
     return Headline(
         run=run,
         name=str(info.get("name") or run.id),

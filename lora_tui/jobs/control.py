@@ -1,25 +1,51 @@
-"""Holding a run between two steps, and letting it go on."""
+"""What is asked of an engine at work: to stop, to wait between two steps, to go on."""
 
+import os
+import platform
+import signal
 import time
+from collections.abc import Callable
+from contextlib import suppress
 
-from lora_tui.core import runs
+from lora_tui.core import events, locks, runs
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.runs import Run
 from lora_tui.core.summary import headline
 
-_LOOK = 0.05
+_LOOK = 0.05  # seconds
+
+
+def stop(run: Run) -> None:
+    """Send SIGTERM to the engine's process group; it finishes its step, saves and ends.
+
+    That it was asked is written here: an engine that hangs could not say so.
+
+    Raises:
+        LoraTuiError: it is not running, or it runs on another machine.
+    """
+    _signal(run, signal.SIGTERM)
+    with suppress(OSError):  # a full disk keeps nobody from stopping
+        events.append(run.events, "stopping")
+
+
+def kill(run: Run) -> None:
+    """Send SIGKILL: the run ends now and keeps only what was saved.
+
+    Raises:
+        LoraTuiError: as `stop`.
+    """
+    _signal(run, signal.SIGKILL)
 
 
 def pause(run: Run) -> None:
     """Ask the engine to wait once its step is done; asked twice, nothing changes.
 
+    A file asks it, not a signal: it may run on another machine that shares the folder.
+
     Raises:
         LoraTuiError: it is not running, or its folder cannot be written.
     """
-    if not runs.is_alive(run):
-        raise LoraTuiError(
-            f"{run.id} is not running.", f"`lora-tui show {run.id}` tells how it ended."
-        )
+    _require_life(run)
     try:
         run.pause.touch(mode=0o600)
     except OSError as error:
@@ -29,7 +55,11 @@ def pause(run: Run) -> None:
 
 
 def go_on(run: Run) -> bool:
-    """Let a run go on that waits, or was to wait; whether it was."""
+    """Let a run go on that waits, or was to wait; whether it was.
+
+    Raises:
+        LoraTuiError: its folder cannot be written.
+    """
     try:
         run.pause.unlink()
     except FileNotFoundError:
@@ -41,11 +71,42 @@ def go_on(run: Run) -> bool:
     return True
 
 
+def wait_until_dead(run: Run, seconds: float) -> bool:
+    """Whether the engine let go of its lock within `seconds`."""
+    return _wait(lambda: not runs.is_alive(run), seconds)
+
+
 def wait_until_paused(run: Run, seconds: float) -> bool:
     """Whether it waits, or has ended in some way, within `seconds`."""
+    return _wait(lambda: not runs.is_alive(run) or headline(run).state == "paused", seconds)
+
+
+def _wait(holds: Callable[[], bool], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
-    while runs.is_alive(run) and headline(run).state != "paused":
+    while not holds():
         if time.monotonic() > deadline:
             return False
         time.sleep(_LOOK)
     return True
+
+
+def _require_life(run: Run) -> None:
+    if not runs.is_alive(run):
+        raise LoraTuiError(
+            f"{run.id} is not running.", f"`lora-tui show {run.id}` tells how it ended."
+        )
+
+
+def _signal(run: Run, number: signal.Signals) -> None:
+    _require_life(run)
+    host, pid = locks.holder(run.lock)
+    if pid is None:
+        raise LoraTuiError(f"{run.id} did not say its process id.", "End its process by hand.")
+    if host != platform.node():
+        raise LoraTuiError(f"{run.id} runs on {host}, not on this machine.", f"Stop it on {host}.")
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError as error:
+        raise LoraTuiError(f"{run.id} has just ended.") from error
+    except PermissionError as error:
+        raise LoraTuiError(f"{run.id} belongs to another user.", "Ask them to stop it.") from error

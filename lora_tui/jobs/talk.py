@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Self
 
-from lora_tui.core import chat, hardware, locations, locks, members, runs
+from lora_tui.core import chat, hardware, locations, locks, members, runs, states
 from lora_tui.core.chat_folding import Folding
 from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.members import BASE, Member
@@ -179,7 +179,7 @@ def rivals() -> list[Headline]:
     return [
         replace(line, name=called.format(line.name))
         for line, called in lines
-        if line.state not in runs.ENDED
+        if line.state not in states.ENDED
     ]
 
 

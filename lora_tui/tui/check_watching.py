@@ -14,7 +14,7 @@ from lora_tui.core.items import Item
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
 from lora_tui.core.summary import headline
-from lora_tui.jobs import launch, stop
+from lora_tui.jobs import control, launch
 from lora_tui.jobs.follow import follow
 
 
@@ -60,7 +60,7 @@ class CheckWatch:
         finally:
             with suppress(LoraTuiError):  # it may have ended by now
                 if runs.is_alive(run):
-                    stop.kill(run)
+                    control.kill(run)
 
     def _follow(self, run: Run) -> None:
         told, since = Told(looking="preset"), time.monotonic()

@@ -20,7 +20,7 @@ from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.members import Member
 from lora_tui.core.preset_files import load
 from lora_tui.core.runs import Run
-from lora_tui.jobs import stop as stopping
+from lora_tui.jobs import control
 from lora_tui.tui import member_flows
 from lora_tui.tui.member_flows import beside_others, one_more, results_of
 from lora_tui.tui.screens.confirm import Confirm
@@ -141,21 +141,21 @@ async def _end(app: App[Any], run: Run) -> bool:
         LoraTuiError: it cannot be stopped, or lives on when it was killed.
     """
     try:
-        await asyncio.to_thread(stopping.stop, run)
+        await asyncio.to_thread(control.stop, run)
     except LoraTuiError:
         if await asyncio.to_thread(runs.is_alive, run):
             raise
         return True  # it ended by itself
     app.notify("It stops; the next begins when its memory is free.", markup=False)
-    if await asyncio.to_thread(stopping.wait_until_dead, run, _GRACE):
+    if await asyncio.to_thread(control.wait_until_dead, run, _GRACE):
         return True
     text = "It does not stop: it may be in the middle of something long. What it told is kept."
     question = Confirm("Kill it?", text, yes="kill it and begin", no="leave it")
     if not await app.push_screen_wait(question):
         return False
     with suppress(LoraTuiError):  # it may have ended by now
-        await asyncio.to_thread(stopping.kill, run)
-    if not await asyncio.to_thread(stopping.wait_until_dead, run, _GRACE):
+        await asyncio.to_thread(control.kill, run)
+    if not await asyncio.to_thread(control.wait_until_dead, run, _GRACE):
         raise LoraTuiError(f"{run.id} lives on and holds its memory.", "End its process by hand.")
     return True
 
@@ -199,8 +199,8 @@ async def delete(app: App[Any], run: Run) -> bool:
     if not await app.push_screen_wait(question):
         return False
     if await asyncio.to_thread(runs.is_alive, run):
-        await asyncio.to_thread(stopping.kill, run)
-        await asyncio.to_thread(stopping.wait_until_dead, run, 10)
+        await asyncio.to_thread(control.kill, run)
+        await asyncio.to_thread(control.wait_until_dead, run, 10)
     await asyncio.to_thread(runs.delete, run)
     return True
 

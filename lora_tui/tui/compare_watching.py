@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_tui.core import comparisons, events, overlay, runs, summary
+from lora_tui.core import comparisons, events, overlay, states, summary
 from lora_tui.core.comparison import Column, Comparison, Folding
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.events import Event
@@ -102,7 +102,7 @@ class CompareWatch:
 
     def _fold(self, batch: Sequence[Event]) -> None:
         for event in batch:
-            self._telling = runs.told(self._telling, event["kind"])
+            self._telling = states.told(self._telling, event["kind"])
             if event["kind"] in events.FINAL:
                 self._final = event
             with suppress(KeyError, TypeError, IndexError, AttributeError):  # a file holds anything

@@ -14,7 +14,7 @@ from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.events import Event, whole
 from lora_tui.core.pages import Page, Pages
 from lora_tui.core.presets import Preset
-from lora_tui.jobs import launch, stop
+from lora_tui.jobs import control, launch
 from lora_tui.jobs.follow import follow
 from lora_tui.tui import histogram, row_text
 from lora_tui.tui.data_frames import Findings, Frame, Room, RowShown, Wish
@@ -63,7 +63,7 @@ class DataWatch:
                 self._answer()
         finally:
             with suppress(LoraTuiError):  # mostly because it has ended
-                stop.kill(self._run)
+                control.kill(self._run)
 
     def _follow(self) -> None:
         final: Event | None = None

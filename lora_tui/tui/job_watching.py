@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from lora_tui.core import comparisons, events, runs
+from lora_tui.core import comparisons, events, states
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.events import Event
 from lora_tui.core.folding import Folding
@@ -32,7 +32,7 @@ class Frame(Generic[Moment]):
     @property
     def is_over(self) -> bool:
         """Whether nothing more will come; its engine may take a moment yet to leave."""
-        return self.state in runs.ENDED
+        return self.state in states.ENDED
 
 
 class JobWatch(Generic[Moment]):
@@ -95,7 +95,7 @@ class JobWatch(Generic[Moment]):
 
     def _fold(self, batch: Sequence[Event]) -> None:
         for event in batch:
-            self._telling = runs.told(self._telling, event["kind"])
+            self._telling = states.told(self._telling, event["kind"])
             self._last = events.figure(event.get("t")) or self._last
             if event["kind"] == "launched" or self._since is None:
                 self._since = self._last

@@ -12,7 +12,7 @@ from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.members import Member
 from lora_tui.core.runs import Run
 from lora_tui.core.text import one_line
-from lora_tui.jobs import stop as stopping
+from lora_tui.jobs import control
 from lora_tui.tui.screens.ask import Ask, Question
 from lora_tui.tui.screens.confirm import Confirm
 
@@ -105,7 +105,7 @@ async def stop(
     if not await app.push_screen_wait(question):
         return
     if await asyncio.to_thread(runs.is_alive, run):  # it may have ended by itself meanwhile
-        await asyncio.to_thread(stopping.kill if again else stopping.stop, run)
+        await asyncio.to_thread(control.kill if again else control.stop, run)
 
 
 async def remove(run: Run, *, grace: float = 10.0) -> None:
@@ -114,5 +114,5 @@ async def remove(run: Run, *, grace: float = 10.0) -> None:
     Raises:
         LoraTuiError: it does not leave, or its files cannot be removed.
     """
-    await asyncio.to_thread(stopping.wait_until_dead, run, grace)
+    await asyncio.to_thread(control.wait_until_dead, run, grace)
     await asyncio.to_thread(runs.delete, run)

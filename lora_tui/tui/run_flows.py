@@ -12,7 +12,6 @@ from lora_tui.core.runs import Run
 from lora_tui.core.summary import Headline
 from lora_tui.core.text import one_line, size
 from lora_tui.jobs import control, launch
-from lora_tui.jobs import stop as stopping
 from lora_tui.tui.screens.ask import Ask, Question
 from lora_tui.tui.screens.confirm import Confirm
 
@@ -58,7 +57,7 @@ async def stop(app: App[Any], line: Headline) -> bool:
         question = Confirm(f"Stop {name}?", text, yes="stop it", no="go on")
     if not await app.push_screen_wait(question):
         return False
-    await asyncio.to_thread(stopping.kill if again else stopping.stop, line.run)
+    await asyncio.to_thread(control.kill if again else control.stop, line.run)
     return True
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from lora_tui.core import events, runs
+from lora_tui.core import events, runs, states
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.events import Event, figure
 from lora_tui.core.metrics import History, Snapshot
@@ -121,7 +121,7 @@ class Watch:
             self._draw(self._frame.snapshot, self._frame.read)
 
     def _draw(self, snapshot: Snapshot, read: float | None = None) -> None:
-        state = runs.state_of(snapshot.telling, alive=runs.is_alive(self._run))
+        state = states.state_of(snapshot.telling, alive=runs.is_alive(self._run))
         options = self._wanted.value
         frame = replace(
             self._frame,
@@ -223,7 +223,7 @@ def waiting_for(snapshot: Snapshot, state: str) -> str:
     """What a run without a chart is doing: the latest thing it said."""
     if state == "queued":
         return "queued: it starts when its turn comes"
-    if state not in runs.LIVE:
+    if state not in states.LIVE:
         return ""
     said = [
         (figure(fact.get("t")) or 0, kind)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.core import events, locations, runs, summary
+from lora_tui.core import events, locations, runs, states, summary
 from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
@@ -33,7 +33,7 @@ def test_a_new_run_is_private_named_by_time_and_complete() -> None:
         and info["kind"] == "train"
         and info["command"] == "lora-tui train p"
     )
-    assert runs.state_of(None, alive=False) == "queued"
+    assert states.state_of(None, alive=False) == "queued"
 
 
 def test_no_merge_gets_the_id_of_a_run():
@@ -89,7 +89,7 @@ def test_ten_runs_of_one_name_stay_in_order() -> None:
     ],
 )
 def test_events_and_lock_add_up_to_a_state(kinds: list[str], alive: bool, state: str) -> None:
-    assert runs.state_of(reduce(runs.told, kinds, None), alive=alive) == state
+    assert states.state_of(reduce(states.told, kinds, None), alive=alive) == state
 
 
 def test_a_held_lock_is_life_and_a_live_run_is_not_deleted() -> None:

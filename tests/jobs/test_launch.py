@@ -17,7 +17,7 @@ from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.preset_files import load, with_settings
 from lora_tui.core.presets import Preset
 from lora_tui.core.summary import headline, read_snapshot
-from lora_tui.jobs import launch, stop
+from lora_tui.jobs import control, launch
 
 
 def test_an_engine_is_a_session_of_its_own_and_the_lock_is_held_at_once() -> None:
@@ -25,7 +25,7 @@ def test_an_engine_is_a_session_of_its_own_and_the_lock_is_held_at_once() -> Non
     pid = launch.launch(run, "no-such-verb")
     assert os.getsid(pid) == pid
     assert runs.is_alive(run)
-    assert stop.wait_until_dead(run, 60)
+    assert control.wait_until_dead(run, 60)
     assert "usage" in run.log.read_text()
     (launched,) = events.read_new(run.events)[0][:1]
     assert (launched["kind"], launched["pid"], launched["verb"]) == (
@@ -53,7 +53,7 @@ def test_a_reader_asking_for_a_moment_does_not_prevent_a_start() -> None:
     fcntl.flock(reader, fcntl.LOCK_SH)
     threading.Timer(0.1, os.close, (reader,)).start()
     launch.launch(run, "no-such-verb")
-    assert stop.wait_until_dead(run, 60)
+    assert control.wait_until_dead(run, 60)
 
 
 def test_a_finished_run_is_not_resumed() -> None:
@@ -99,16 +99,16 @@ def test_a_run_directory_holds_the_preset_that_runs() -> None:
 def test_only_a_live_run_of_this_machine_is_stopped() -> None:
     run = runs.create(Preset(name="p"))
     with pytest.raises(LoraTuiError, match="is not running"):
-        stop.stop(run)
+        control.stop(run)
     with run.lock.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(LoraTuiError, match="did not say its process id"):
-            stop.stop(run)
+            control.stop(run)
         run.lock.write_text(f"another-machine {os.getpid()}\n")
         with pytest.raises(LoraTuiError, match="runs on another-machine"):
-            stop.stop(run)
-        assert not stop.wait_until_dead(run, 0.01)
-    assert stop.wait_until_dead(run, 0.01)
+            control.stop(run)
+        assert not control.wait_until_dead(run, 0.01)
+    assert control.wait_until_dead(run, 0.01)
 
 
 def test_an_engine_that_hangs_can_be_killed_after_it_was_asked() -> None:
@@ -128,10 +128,10 @@ def test_an_engine_that_hangs_can_be_killed_after_it_was_asked() -> None:
         locks.sign(lock.fileno(), engine.pid)
     assert engine.stdout and engine.stdout.readline()
     events.append(run.events, "launched")
-    stop.stop(run)
-    assert headline(run).state == "stopping" and not stop.wait_until_dead(run, 0.2)
-    stop.kill(run)
-    assert engine.wait(10) == -signal.SIGKILL and stop.wait_until_dead(run, 1)
+    control.stop(run)
+    assert headline(run).state == "stopping" and not control.wait_until_dead(run, 0.2)
+    control.kill(run)
+    assert engine.wait(10) == -signal.SIGKILL and control.wait_until_dead(run, 1)
     engine.stdout.close()
 
 

@@ -10,7 +10,7 @@ from lora_tui.core.errors import BadInput
 from lora_tui.core.platforms import visible_gpus
 from lora_tui.core.preset_files import with_settings
 from lora_tui.core.presets import Preset
-from lora_tui.jobs import launch, machine, stop
+from lora_tui.jobs import control, launch, machine
 
 
 def test_a_preset_for_the_cpu_has_the_machines_memory() -> None:
@@ -83,6 +83,6 @@ def test_only_the_latest_reports_are_kept() -> None:
         runs.create(Preset(name=f"p{number}"), kind="data")
     new = launch.start(preset_files.find("demo"), kind="data")
     left = runs.list_runs(new.path.parent)
-    stop.kill(new)
+    control.kill(new)
     assert len(left) == launch.KEPT_REPORTS
     assert new in left

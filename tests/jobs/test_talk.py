@@ -18,7 +18,7 @@ from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.members import BASE, Member
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
-from lora_tui.jobs import stop, talk
+from lora_tui.jobs import control, talk
 from lora_tui.jobs.talk import Talk
 from tools.terminal import wait_until
 
@@ -146,7 +146,7 @@ def test_its_folder_is_a_report_that_names_who_is_there(engine: Engine) -> None:
 def test_nothing_can_be_asked_of_an_engine_that_is_gone(engine: Engine) -> None:
     engine(ENDED)
     with Talk([ONE]) as chat:
-        assert stop.wait_until_dead(chat.run, 30)
+        assert control.wait_until_dead(chat.run, 30)
         wait_until(lambda: chat._engine.poll() is not None, 30, "the engine did not end")
         calls: list[Callable[[], None]] = [
             lambda: chat.use("one"),
@@ -180,8 +180,8 @@ def test_closing_waits_for_nothing(engine: Engine) -> None:
     chat = Talk([ONE])
     chat.close()
     assert runs.is_alive(chat.run)
-    stop.kill(chat.run)
-    assert stop.wait_until_dead(chat.run, 30)
+    control.kill(chat.run)
+    assert control.wait_until_dead(chat.run, 30)
 
 
 def test_an_engine_ends_with_who_started_it_even_by_kill_9(
@@ -203,7 +203,7 @@ def test_an_engine_ends_with_who_started_it_even_by_kill_9(
         wait_until(lambda: bool(heard(run)), 30, "the engine did not start")
         assert runs.is_alive(run)
         owner.kill()
-    assert stop.wait_until_dead(run, 30)
+    assert control.wait_until_dead(run, 30)
     assert heard(run)[-1] == "end"
 
 

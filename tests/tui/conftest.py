@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from lora_tui.core import locations, preset_files, runs
+from lora_tui.core import locations, preset_files, states
 from lora_tui.core.files import private_folder, slug
 from lora_tui.core.members import Member
 from lora_tui.core.platforms import Place, Platform
@@ -95,7 +95,7 @@ def make_run() -> Iterator[Maker]:
             say(run, 1 + step, "step", step=step, loss=2.5 - step / 25, seconds=float(step))
         if state in {"finished", "stopped", "failed", "stopping", "paused"}:
             say(run, 1 + steps, state, step=steps, **final)
-        if state in runs.LIVE:
+        if state in states.LIVE:
             locks.append(run.lock.open("w"))
             fcntl.flock(locks[-1], fcntl.LOCK_EX)
             locks[-1].write("here 4242\n")

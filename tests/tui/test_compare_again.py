@@ -10,7 +10,7 @@ from lora_tui.core import comparison_files, locations, prompts
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.members import Member
 from lora_tui.core.runs import Run
-from lora_tui.jobs import compare, stop
+from lora_tui.jobs import compare, control
 from lora_tui.jobs.compare import Asked
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens.ask import Ask
@@ -183,7 +183,7 @@ async def test_another_one_first_stops_what_is_still_measured(
             stopped.append(run)
             lock.close()  # its engine is gone: the next one may have its memory
 
-        monkeypatch.setattr(stop, "stop", stop_it)
+        monkeypatch.setattr(control, "stop", stop_it)
         app = LoraTuiApp()
         async with app.run_test(size=SIZE) as pilot:
             await opened(pilot, run, who)

@@ -12,7 +12,7 @@ from lora_tui.core.draft import Draft
 from lora_tui.core.members import Member
 from lora_tui.core.presets import Preset, all_knobs
 from lora_tui.core.runs import Run
-from lora_tui.jobs import compare, stop
+from lora_tui.jobs import compare, control
 from lora_tui.jobs.compare import Asked
 from lora_tui.tui import advice_flows, advice_words, compare_flows
 from lora_tui.tui.app import LoraTuiApp
@@ -97,14 +97,14 @@ async def test_one_that_hangs_is_killed_only_after_asking(
     run = recorded(who, final="")
     killed: list[Run] = []
     monkeypatch.setattr(compare_flows, "_GRACE", 0.0)
-    monkeypatch.setattr(stop, "stop", lambda _: None)
+    monkeypatch.setattr(control, "stop", lambda _: None)
     with at_work(run) as lock:
 
         def kill(run: Run) -> None:
             killed.append(run)
             lock.close()
 
-        monkeypatch.setattr(stop, "kill", kill)
+        monkeypatch.setattr(control, "kill", kill)
         app = LoraTuiApp()
         async with app.run_test(size=SIZE) as pilot:
             screen = await opened(pilot, run, who)

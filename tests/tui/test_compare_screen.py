@@ -10,7 +10,7 @@ import pytest
 from lora_tui.core import events, runs
 from lora_tui.core.members import Member
 from lora_tui.core.runs import Run
-from lora_tui.jobs import stop
+from lora_tui.jobs import control
 from lora_tui.jobs.compare import Asked
 from lora_tui.tui import look
 from lora_tui.tui.app import LoraTuiApp
@@ -79,7 +79,7 @@ async def test_one_that_ended_early_is_measured_anew(
 async def test_stopping_asks_first(monkeypatch: pytest.MonkeyPatch) -> None:
     who = of(usual())
     stopped: list[Run] = []
-    monkeypatch.setattr(stop, "stop", stopped.append)
+    monkeypatch.setattr(control, "stop", stopped.append)
     run = recorded(who, final="")
     with at_work(run):
         app = LoraTuiApp()

@@ -12,7 +12,7 @@ from lora_tui.core.pages import Page
 from lora_tui.core.preset_files import Entry, changed
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
-from lora_tui.jobs import launch, stop
+from lora_tui.jobs import control, launch
 from lora_tui.tui import look
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens.data import DataScreen
@@ -150,7 +150,7 @@ async def test_leaving_and_reading_anew_kill_a_job_at_work(
     reports: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed: list[Run] = []
-    monkeypatch.setattr(stop, "kill", killed.append)
+    monkeypatch.setattr(control, "kill", killed.append)
     first, second = written(final=""), written(final="")
     asked = reports(first, second)
     with at_work(first), at_work(second):

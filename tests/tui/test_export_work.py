@@ -11,8 +11,7 @@ from lora_tui.core.exporting import Exporting
 from lora_tui.core.members import Member
 from lora_tui.core.proofs import FAIL
 from lora_tui.core.runs import Run
-from lora_tui.jobs import export
-from lora_tui.jobs import stop as stopping
+from lora_tui.jobs import control, export
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.job_watching import Frame
 from lora_tui.tui.screens.choose import Choose
@@ -66,8 +65,8 @@ async def test_it_is_stopped_only_after_asking_and_killed_when_it_hangs(
 ) -> None:
     who, run = live
     done: list[str] = []
-    monkeypatch.setattr(stopping, "stop", lambda _: done.append("stop"))
-    monkeypatch.setattr(stopping, "kill", lambda _: done.append("kill"))
+    monkeypatch.setattr(control, "stop", lambda _: done.append("stop"))
+    monkeypatch.setattr(control, "kill", lambda _: done.append("kill"))
     async with LoraTuiApp().run_test(size=SIZE) as pilot:
         await opened(pilot, who)
         await press(pilot, "s", "n")

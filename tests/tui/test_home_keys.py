@@ -209,7 +209,7 @@ async def test_new_makes_a_preset_of_ones_own_and_opens_it() -> None:
 
 async def test_a_real_engine_process_is_started_and_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole way from the key to a process, which is then ended."""
-    from lora_tui.jobs import stop
+    from lora_tui.jobs import control
 
     monkeypatch.setattr(LoraTuiApp, "open_run", lambda self, run: None)
     app = LoraTuiApp()
@@ -228,8 +228,8 @@ async def test_a_real_engine_process_is_started_and_seen(monkeypatch: pytest.Mon
             assert home(app).query_one(RunList).chosen == run.id
         finally:
             if runs.is_alive(run):
-                stop.kill(run)
-            assert stop.wait_until_dead(run, 30)
+                control.kill(run)
+            assert control.wait_until_dead(run, 30)
 
 
 async def test_what_cannot_start_or_is_not_safe_is_said_before_it_starts(shipped: Path) -> None:

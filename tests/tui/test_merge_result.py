@@ -11,7 +11,7 @@ import pytest
 from lora_tui.core import events, runs
 from lora_tui.core.members import Member
 from lora_tui.core.runs import Run
-from lora_tui.jobs import merge, stop
+from lora_tui.jobs import control, merge
 from lora_tui.tui import chat_flows, export_flows, look
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.merge_draft import Draft
@@ -50,8 +50,8 @@ async def test_stopping_asks_first_and_what_hangs_can_be_killed(
 ) -> None:
     who = two(4, 4)
     told: list[str] = []
-    monkeypatch.setattr(stop, "stop", lambda run: told.append("stop"))
-    monkeypatch.setattr(stop, "kill", lambda run: told.append("kill"))
+    monkeypatch.setattr(control, "stop", lambda run: told.append("stop"))
+    monkeypatch.setattr(control, "kill", lambda run: told.append("kill"))
     run = recorded(who, final="", until_=0)
     with at_work(run):
         async with LoraTuiApp().run_test(size=SIZE) as pilot:

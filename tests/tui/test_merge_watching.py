@@ -14,7 +14,7 @@ from lora_tui.core import makings, members, merging, runs
 from lora_tui.core.members import Member
 from lora_tui.core.merging import Folding, Merging
 from lora_tui.core.runs import Run
-from lora_tui.jobs import merge, stop, talk
+from lora_tui.jobs import control, merge, talk
 from lora_tui.tui import job_watching, merge_outlook
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.job_watching import Frame, JobWatch
@@ -213,13 +213,13 @@ async def test_an_adapter_that_changed_since_is_said_beside_the_proof() -> None:
 async def test_one_that_is_over_is_deleted_once_its_engine_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    wait = stop.wait_until_dead
+    wait = control.wait_until_dead
 
     def leaving(run: Run, seconds: float) -> bool:
         lock.close()
         return wait(run, seconds)
 
-    monkeypatch.setattr(stop, "wait_until_dead", leaving)
+    monkeypatch.setattr(control, "wait_until_dead", leaving)
     who = two(4, 4)
     run = recorded(who, final="stopped", until_=6)
     with at_work(run) as lock:

@@ -10,7 +10,7 @@ import pytest
 
 from lora_tui.core import summary
 from lora_tui.core.runs import Run
-from lora_tui.jobs import launch, stop
+from lora_tui.jobs import control, launch
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens.confirm import Confirm
 from lora_tui.tui.screens.home import HomeScreen
@@ -108,8 +108,8 @@ async def test_stopping_is_asked_for_announced_and_may_be_cut_short(
     screen_of: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, asked = screen_of(steps=20), []
-    monkeypatch.setattr(stop, "stop", lambda run: asked.append("stop"))
-    monkeypatch.setattr(stop, "kill", lambda run: asked.append("kill"))
+    monkeypatch.setattr(control, "stop", lambda run: asked.append("stop"))
+    monkeypatch.setattr(control, "kill", lambda run: asked.append("kill"))
     async with LoraTuiApp(open_run=run).run_test(size=SIZE) as pilot:
         await drawn(pilot)
         await pilot.press("s")

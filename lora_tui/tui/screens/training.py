@@ -15,7 +15,7 @@ from textual.reactive import var
 from textual.screen import Screen
 from textual.widgets import Static
 
-from lora_tui.core import runs
+from lora_tui.core import states
 from lora_tui.core.advice import Advice, of_run
 from lora_tui.core.metrics import CURVES
 from lora_tui.core.preset_files import load
@@ -195,7 +195,7 @@ class TrainingScreen(Reporting, Screen[None]):
         """Offer only what can be done now."""
         frame = self.frame
         if action == "stop":
-            return frame is not None and frame.state in runs.LIVE
+            return frame is not None and frame.state in states.LIVE
         if action == "pause":
             return frame is not None and frame.state in {"starting", "running", "paused"}
         if action == "resume":

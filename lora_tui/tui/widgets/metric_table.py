@@ -7,7 +7,7 @@ from itertools import chain
 from lora_tui.core import plain, text
 from lora_tui.core.events import figure
 from lora_tui.core.metrics import Snapshot
-from lora_tui.core.runs import ENDED
+from lora_tui.core.states import ENDED
 from lora_tui.tui.columns import left, right
 from lora_tui.tui.look import ascii_only
 from lora_tui.tui.watching import Frame
