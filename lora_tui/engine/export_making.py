@@ -142,6 +142,7 @@ class Making:
         self._doing("converting its base, to prove it", LORA, "writing")
         try:
             quant = export_source.convert_base(self.tools, base, whole, trust=self.trust)
+            export_source.require_fit(part, whole)
             self._finish(LORA, part, head, seconds, measured=(whole, quant.name, part))
         finally:
             whole.unlink(missing_ok=True)

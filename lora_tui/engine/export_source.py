@@ -3,7 +3,7 @@
 import errno
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from lora_tui.engine.job import TorchJob
 from lora_tui.engine.quantiser import disk_full
 
 _MERGED = ".merged"
+_EMBEDDING = "token_embd.weight"
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PACE = 0.5  # seconds between two looks at how large a file is
 
@@ -104,27 +105,44 @@ def convert_base(tools: Tools, base: Path, target: Path, *, trust: bool = False)
     return QUANTS["f16"]
 
 
+def require_fit(adapter: Path, whole: Path) -> None:
+    """Make sure that each update of an adapter's file has a tensor of its shape in its base's.
+
+    Raises:
+        LoraTuiError: one has none.
+    """
+    places = {entry.name: entry.shape for entry in gguf.read_head(whole).tensors}
+    shapes = {entry.name: entry.shape for entry in gguf.read_head(adapter).tensors}
+    for name in _updated(shapes):
+        columns, rows = shapes[f"{name}.lora_a"][0], shapes[f"{name}.lora_b"][1]
+        if name == _EMBEDDING:
+            columns = shapes[f"{name}.lora_a"][1]
+        if places.get(name) != (columns, rows):
+            raise LoraTuiError(
+                f"The base has no tensor {name} of the adapter's shape ({rows:,} x {columns:,}).",
+                "Name the base that it was trained on in its adapter_config.json.",
+            )
+
+
 def apply(adapter: Path, whole: Path) -> None:
     """Put an adapter's file into the weights of its base's, as llama.cpp computes with both.
 
     Its update is alpha / r times B times A (src/llama-adapter.h); of the embeddings, A is stored
     the other way round.
-
-    Raises:
-        LoraTuiError: the base has no such tensor, or one of another shape.
     """
     head, base = gguf.read_head(adapter), gguf.read_head(whole)
     alpha = float(head.settings["adapter.lora.alpha"])
     halves = {entry.name: _values(adapter, entry, "r") for entry in head.tensors}
     places = {entry.name: entry for entry in base.tensors}
-    for name in [name.removesuffix(".lora_a") for name in halves if name.endswith(".lora_a")]:
+    for name in _updated(halves):
         first, second = halves[f"{name}.lora_a"], halves[f"{name}.lora_b"]
-        first = first.T if name == "token_embd.weight" else first
-        update = alpha / len(first) * (second @ first)
-        if name not in places or places[name].shape[::-1] != update.shape:
-            raise LoraTuiError(f"The base has no tensor {name} of the adapter's shape.")
+        first = first.T if name == _EMBEDDING else first
         weight = _values(whole, places[name], "r+")
-        weight[:] = weight + update
+        weight[:] = weight + alpha / len(first) * (second @ first)
+
+
+def _updated(halves: Iterable[str]) -> list[str]:
+    return [name.removesuffix(".lora_a") for name in halves if name.endswith(".lora_a")]
 
 
 def _values(path: Path, entry: Entry, mode: Literal["r", "r+"]) -> Any:

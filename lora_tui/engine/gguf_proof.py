@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from lora_tui.core import export_limits
-from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.proofs import Proof
 from lora_tui.engine import export_source
 from lora_tui.engine.export_reference import ANSWER, Reference
@@ -68,10 +67,7 @@ class _Proving:
             with Llama("llama-answers", file) as llama:
                 llama.ask(open=self._longest, adapter=str(adapter))
                 beside = [said["text"].strip() for said in self._asked(llama)]
-            try:
-                export_source.apply(adapter, file)
-            except LoraTuiError as error:
-                raise Broken(error.summary, "") from error
+            export_source.apply(adapter, file)
         with Llama("llama-logits", file) as llama:
             head = llama.ask(open=max(map(len, self.reference.rows)))
             self._compare_tokens(llama)

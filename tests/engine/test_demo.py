@@ -62,7 +62,7 @@ def test_what_was_taught_is_merged_and_exported_and_llama_cpp_says_it(own_home):
     exported = lora_tui("export", "last", "--quant", "f16,q8_0,q4_k_m")
     assert [one["proof"]["passed"] for one in exported["files"]] == [True] * 3
     for file, most in zip(exported["files"], (1e-5, 1e-3, 0.1), strict=True):
-        assert file["proof"]["figures"]["kl"] <= most
+        assert file["proof"]["kl"] <= most
     path = next(one["path"] for one in exported["files"] if one["quant"] == "q8_0")
     rows = [json.loads(line) for line in (DATA / "test.jsonl").read_text("utf-8").splitlines()]
     asked = json.dumps([row["question"] for row in rows])

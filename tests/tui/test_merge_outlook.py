@@ -12,6 +12,7 @@ from lora_tui.tui.merge_draft import Draft
 
 from .. import adapters
 from .conftest import shown
+from .data_reports import until
 from .merges import adapter, opened, ready, two
 from .test_merge_screen import SIZE, keys, press, typed
 
@@ -56,7 +57,8 @@ async def test_a_folder_of_what_is_merged_is_in_the_way_as_it_is_typed_and_befor
         screen = await opened(pilot, who)
         await press(pilot, "o")
         await typed(pilot, str(source / "new"))
-        assert "which is merged: name another folder." in " ".join(shown(pilot).split())
+        words = "which is merged: name another folder."
+        await until(pilot, lambda: words in " ".join(shown(pilot).split()))
         await press(pilot, "escape")
         screen.form.take(screen.form.draft.with_value("out", str(source / "new")))
         await ready(pilot)
