@@ -172,7 +172,7 @@ def pause(run: str, as_json: bool) -> None:
     control.pause(found)
     if not control.wait_until_paused(found, _SAVING_TAKES_AT_MOST):
         raise LoraTuiError(
-            f"{found.id} is still at its step; it pauses after that.",
+            f"{found.id} is still at its step; it pauses after that, or ends.",
             f"Ask again later: lora-tui show {found.id}",
         )
     if not as_json:

@@ -118,6 +118,7 @@ class History:
         self._updated: float | None = None
         self._last_said: float | None = None
         self._spent = 0.0
+        self._is_paused = False
 
     def fold(self, events: Iterable[Event]) -> None:
         """Take in events in the order of the file; kinds it does not know are passed over."""
@@ -131,7 +132,10 @@ class History:
     def _fold_one(self, event: Event) -> None:
         kind = event["kind"]
         self._telling = told(self._telling, kind)
-        self._last_said, self._updated = self._updated, figure(event.get("t")) or self._updated
+        self._last_said = self._updated
+        if not self._is_paused or kind in {"resumed", "launched"}:
+            self._updated = figure(event.get("t")) or self._updated
+            self._is_paused = kind == "paused"
         self._facts[kind] = event
         if handler := getattr(self, f"_on_{kind}", None):
             handler(event)

@@ -162,11 +162,12 @@ def _claim(folder: Path, wanted: str) -> Run:
     named = {locations.runs_folder(), locations.merges_folder()}
     for number in range(1, 10_000):
         path = folder / (wanted if number == 1 else f"{wanted}-{number}")
-        if folder in named and any((other / path.name).exists() for other in named):
-            continue
         try:
             path.mkdir(mode=0o700)
         except FileExistsError:
+            continue
+        if folder in named and any((other / path.name).exists() for other in named - {folder}):
+            path.rmdir()
             continue
         return Run(path)
     raise OSError(f"10,000 runs are called {wanted}")

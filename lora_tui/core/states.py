@@ -5,6 +5,11 @@ from lora_tui.core.events import FINAL
 LIVE = ("starting", "running", "paused", "stopping")
 ENDED = ("finished", "stopped", "failed", "crashed")
 
+PAUSABLE = frozenset({"starting", "running", "paused"})
+"""States in which a run can be asked to wait, or to go on."""
+
+RESUMABLE = frozenset({"paused", "stopped", "failed", "crashed"})
+
 _AT_WORK = frozenset({"step", "eval", "paused", "resumed"})
 _TELLING = FINAL | _AT_WORK | {"launched", "stopping"}
 

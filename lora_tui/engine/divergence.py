@@ -15,8 +15,11 @@ QUICK = 3
 
 _EARLY = 10  # figures, before which a median says little
 _LEAST_RISE = 0.1  # twice almost nothing is still almost nothing
+_BY_HEART = 0.1  # a loss below it may well fall to an exact 0
 _GUESSING, _KNOWING = 0.75, 0.5  # of the loss of a model that knows nothing: ln(vocabulary)
-_BURST = 1000.0  # times the usual gradient
+_WORSE = 1.2  # of the same: surer of what is wrong than chance
+_LARGE = 10_000  # tokens: the loss over a small vocabulary reaches that of guessing by noise
+_BURST, _LEAST_BURST = 1000.0, 100.0  # times the usual gradient, and at least
 
 
 class Diverged(LoraTuiError):
@@ -27,10 +30,11 @@ class DivergenceGuard:
     """Watches every step; a run is lost when one of these holds.
 
     - The loss, or the gradient, is NaN or infinite: at once.
-    - The loss is exactly 0, or no token was trained, three steps in a row: nothing is learnt.
-    - A model whose loss was under half of ln(vocabulary), which is that of guessing, is above three
-      quarters of it three steps in a row: it forgot its language.
-    - The gradient is a thousand times its median three times in a row.
+    - No token was trained three steps in a row, or the loss was exactly 0 and had not been near it.
+    - The loss is a fifth above ln(vocabulary), which is that of guessing, three steps in a row.
+    - After ten steps whose median was under half of that, it is above three quarters of it and
+      twice the median three steps in a row; ten for a vocabulary under 10,000.
+    - The gradient is a thousand times its median, and above 100, three times in a row.
     - The loss is above twice the median of the last fifty ten steps in a row, never within the
       first fifty.
     """
@@ -44,6 +48,8 @@ class DivergenceGuard:
         """
         known = state or {}
         self._guessing = math.log(vocabulary) if vocabulary > 1 else math.inf
+        self._quick = QUICK if vocabulary >= _LARGE else PATIENCE
+        self._last = float(known.get("last", 1.0))  # loss that was not 0
         self._recent = deque(known.get("recent", ()), maxlen=WINDOW)
         self._norms = deque(known.get("norms", ()), maxlen=WINDOW)
         self._row = {name: int(known.get(name, 0)) for name in _COUNTED}
@@ -51,7 +57,8 @@ class DivergenceGuard:
     @property
     def state(self) -> dict[str, Any]:
         """What a resumed run has to know."""
-        return {"recent": list(self._recent), "norms": list(self._norms), **self._row}
+        seen = {"recent": list(self._recent), "norms": list(self._norms), "last": self._last}
+        return {**seen, **self._row}
 
     def watch(self, step: int, loss: float, trained: int = 1) -> None:
         """Take in one step's loss, and how many tokens it trained.
@@ -61,21 +68,27 @@ class DivergenceGuard:
         """
         if self._lasts("idle", not trained, QUICK):
             raise Diverged(f"No token was trained for {QUICK} steps, up to step {step}.", IDLE)
+        if not trained:  # its loss is one over nothing
+            return
         if not math.isfinite(loss):
             raise Diverged(f"The loss became {_word(loss)} at step {step}.", REMEDY)
-        if self._lasts("zero", loss == 0, QUICK):
+        self._last = loss or self._last
+        if self._lasts("zero", loss == 0 and self._last > _BY_HEART, QUICK):
             raise Diverged(f"The loss was exactly 0 for {QUICK} steps, up to step {step}.", IDLE)
         if self._recent:
             self._compare(step, loss)
         self._recent.append(loss)
 
     def _compare(self, step: int, loss: float) -> None:
-        usual = median(self._recent) if len(self._recent) >= _EARLY else min(self._recent)
-        knew = usual < _KNOWING * self._guessing
-        if self._lasts("lost", knew and loss > _GUESSING * self._guessing, QUICK):
+        usual = median(self._recent)
+        knew = len(self._recent) >= _EARLY and usual < _KNOWING * self._guessing
+        guesses = loss > max(_GUESSING * self._guessing, 2 * usual)
+        if self._lasts("worse", loss > _WORSE * self._guessing, QUICK) or self._lasts(
+            "lost", knew and guesses, self._quick
+        ):
             raise Diverged(
-                f"The loss rose from {usual:.3g} to {loss:.3g} and stayed there for {QUICK} steps, "
-                f"up to step {step}: the model guesses as if it knew nothing.",
+                f"The loss rose from {usual:.3g} to {loss:.3g} and stayed there, up to step "
+                f"{step}: the model guesses as if it knew nothing.",
                 REMEDY,
             )
         is_above = len(self._recent) == WINDOW and loss > max(2 * usual, usual + _LEAST_RISE)
@@ -95,9 +108,9 @@ class DivergenceGuard:
         if not math.isfinite(norm):
             raise Diverged(f"The gradient became {_word(norm)} at step {step}.", REMEDY)
         usual = median(self._norms) if len(self._norms) >= _EARLY else math.inf
-        if self._lasts("burst", norm > max(_BURST * usual, 1.0), QUICK):
+        if self._lasts("burst", norm > max(_BURST * usual, _LEAST_BURST), QUICK):
             raise Diverged(
-                f"The gradient is {norm / usual:,.0f} times its median, up to step {step}.", REMEDY
+                f"The gradient rose from {usual:.3g} to {norm:.3g}, up to step {step}.", REMEDY
             )
         self._norms.append(norm)
 
@@ -107,7 +120,7 @@ class DivergenceGuard:
         return self._row[name] >= most
 
 
-_COUNTED = ("idle", "zero", "lost", "above", "burst")
+_COUNTED = ("idle", "zero", "worse", "lost", "above", "burst")
 
 
 def _word(value: float) -> str:

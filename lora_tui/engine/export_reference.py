@@ -33,7 +33,7 @@ ANSWER = 32
 
 _BASE = 3  # at each third place the base is computed too: that says enough, and saves torch work
 _OF_A_ROW = 512  # tokens: more rows say more than longer ones
-_LOGITS = 1 << 24  # computed at once: 64 MB
+_LOGITS = 1 << 24  # computed at once: 64 MB, or those of one row
 _QUESTIONS = 3
 _ROOM = 5  # how many times the size of the logits has to be free on the disk to keep them there
 
@@ -199,16 +199,20 @@ class _Kept:
         self.is_whole = False
 
     def write(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """Pass them on and keep them; whole only when all were asked for."""
-        self._rows = []
+        """Pass them on and keep them; whole once all were asked for and the disk took them."""
+        self._rows, is_kept = [], True
         with self._path.open("wb") as file:
             for row in rows:
-                for logits in (row.own, row.base):
-                    if logits is not None:
-                        logits.cpu().numpy().tofile(file)
                 self._rows.append((row.ids, tuple(row.own.shape), row.base is not None))
+                try:
+                    for logits in (row.own, row.base) if is_kept else ():
+                        if logits is not None:
+                            logits.cpu().numpy().tofile(file)
+                except OSError:
+                    is_kept = False
+                    file.truncate(0)  # who filled the disk may need the room more
                 yield row
-        self.is_whole = True
+        self.is_whole = is_kept
 
     def read(self, device: Any) -> Iterator[Row]:
         """What was written."""

@@ -190,4 +190,5 @@ def clear_dead(jobs: Path) -> None:
     for run in runs.list_runs(jobs):
         if not runs.is_alive(Run(run.path)):
             shutil.rmtree(run.path / _MERGED, ignore_errors=True)
-            (run.path / KEPT).unlink(missing_ok=True)
+            with suppress(OSError):
+                (run.path / KEPT).unlink()

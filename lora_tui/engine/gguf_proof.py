@@ -21,6 +21,7 @@ from lora_tui.engine.llama import Broken, Llama
 
 _AT_ONCE = 32  # places: several float32 copies of a large vocabulary's logits
 _SHOWN = 2
+_UNASKED = "llama.cpp loads the adapter; without a chat template its answers were not compared."
 
 
 def prove(
@@ -74,6 +75,8 @@ class _Proving:
             self._compare_logits(llama, head["vocabulary"])
         ends = ends_faults(self.reference.ends, head, self.reference.resident.tokenizer)
         if not head["has_template"]:
+            if beside is not None:
+                self.figures["notes"] = [*self.figures.get("notes", ()), _UNASKED]
             self.figures["stops"] = not ends
             self.faults += ends
             if self.reference.has_template:
@@ -85,7 +88,7 @@ class _Proving:
             self._compare_templates(llama, head)
             texts, ran_on = self._compare_answers(llama)
         apart = [pair for pair in zip(beside or (), texts, strict=False) if operator.ne(*pair)]
-        if 2 * len(apart) > len(texts):  # one may fall to rounding
+        if len(apart) > max(1, len(texts) // 2):  # one may fall to rounding
             with_file, in_weights = (text[:40] for text in apart[0])
             self.faults.append(
                 "llama.cpp answers otherwise with the adapter beside its base than with its update "

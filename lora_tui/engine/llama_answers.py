@@ -63,7 +63,7 @@ class _Server:
             self._server = xllamacpp.Server(settings)
         except RuntimeError as error:  # the reason is in what was printed, and only there
             raise RuntimeError(
-                "its server does not take the adapter"
+                "its server does not take the adapter, or not its base's chat template"
                 if adapter is not None
                 else "its server does not take the file, mostly for a chat template that is broken"
             ) from error

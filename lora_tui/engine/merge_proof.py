@@ -73,6 +73,8 @@ def about_tokens(folder: Path, own: Any, *, trust: bool) -> list[str]:
     faults = []
     if found(PROBE_TEXT).input_ids != own(PROBE_TEXT).input_ids:
         faults.append("Its tokenizer makes other tokens of a text than the adapter's own.")
+    if found.chat_template != own.chat_template:
+        faults.append("Its chat template is not the one of the adapter, or of the base.")
     if odd := found.get_added_vocab().items() ^ own.get_added_vocab().items():
         names = sorted({name for name, _ in odd})
         faults.append(

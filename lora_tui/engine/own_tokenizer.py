@@ -28,13 +28,9 @@ def read(folder: Path, rows: int) -> Any:
     try:
         found = AutoTokenizer.from_pretrained(str(folder))
     except Exception as error:  # tokenizers raises bare exceptions
-        raise LoraTuiError(
-            f"The tokenizer beside the adapter cannot be read ({error}): the base's is used."
-        ) from error
+        raise LoraTuiError(f"The tokenizer beside the adapter cannot be read ({error}).") from error
     if len(found) > rows:
-        raise LoraTuiError(
-            "The adapter's tokenizer has more tokens than the model: the base's is used."
-        )
+        raise LoraTuiError("The adapter's tokenizer has more tokens than the model.")
     return found
 
 
@@ -59,7 +55,7 @@ def chosen(base: Any, folder: Path, rows: int) -> tuple[Any, list[str]]:
     try:
         own = read(folder, rows)
     except LoraTuiError as error:
-        return base, [error.summary]
+        return base, [f"{error.summary} The base's is written."]
     found = list(differences(own, base)) if own is not None else []
     if not found:
         return base, []
@@ -76,7 +72,7 @@ def keep_first(folders: Sequence[Path], rows: int, target: Path) -> list[str]:
         rows: How many tokens the model embeds.
         target: The folder of what they were combined to.
     """
-    first, said = None, []
+    first, kept, said = None, None, []
     for folder in folders:
         try:
             own = read(folder, rows)
@@ -86,9 +82,9 @@ def keep_first(folders: Sequence[Path], rows: int, target: Path) -> list[str]:
         if own is None:
             continue
         if first is None:
-            first = own
+            first, kept = own, folder
             for path in (path for pattern in _FILES for path in folder.glob(pattern)):
                 shutil.copyfile(path, target / path.name)
         elif found := list(differences(own, first)):
-            said.append(f"{folder} brings {' and '.join(found)}: the first adapter's is written.")
+            said.append(f"{folder} brings {' and '.join(found)}: that of {kept} is written.")
     return said

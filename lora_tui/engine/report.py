@@ -14,7 +14,7 @@ from lora_tui.engine.data import Data
 from lora_tui.engine.divergence import Diverged, DivergenceGuard
 from lora_tui.engine.job import TorchJob
 
-_ROOM = 2  # checkpoints: old ones are cleared after the new one is whole, and the adapter follows
+_MARGIN = 1 << 20  # bytes beside a checkpoint and the result: events, the model card
 _LOOK = 0.1  # seconds between two looks whether a paused run may go on
 
 
@@ -120,8 +120,9 @@ class Report(TrainerCallback, ExportableState):
             time.sleep(_LOOK)
         waited = time.monotonic() - began
         self.job.emit("resumed", step=state.global_step, waited=waited)
-        spent = figure(runs.read_info(self.job.run).get("spent")) or 0.0
-        runs.add_to_info(self.job.run, spent=spent - waited)
+        with suppress(OSError):  # for want of room: the events have it
+            spent = figure(runs.read_info(self.job.run).get("spent")) or 0.0
+            runs.add_to_info(self.job.run, spent=spent - waited)
         self._mark = time.perf_counter()
         self._heed_stop(control)
         return self.was_stopped
@@ -194,8 +195,12 @@ class Report(TrainerCallback, ExportableState):
             bytes=size,
         )
         self._mark = time.perf_counter()
+        if control.should_training_stop or state.global_step >= state.max_steps:
+            return
+        result = sum(file.stat().st_size for file in path.glob("*.safetensors"))
         with suppress(OSError):  # a disk that cannot be asked
-            if free_disk(path) < _ROOM * size and state.global_step < state.max_steps:
+            # Old checkpoints are cleared after the new one is whole.
+            if free_disk(path) < size + result + _MARGIN:
                 self._end_for_want_of_room(size)
                 control.should_training_stop = True
 

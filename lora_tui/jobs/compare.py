@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.core.errors import BadInput, LoraTuiError
-from lora_tui.core.members import Member, base_changes, of_base, told_apart
+from lora_tui.core.members import Member, base_changes, knows_rows, of_base, told_apart
 from lora_tui.core.preset_files import changed, load
 from lora_tui.core.presets import LoraSettings, Preset
 from lora_tui.core.runs import Run
@@ -86,7 +86,9 @@ def measuring_preset(members: Sequence[Member], given: Preset | None) -> tuple[P
     Raises:
         LoraTuiError: the preset of a run, or the data that `given` names, cannot be read.
     """
-    own = [load(Run(Path(member.run)).preset) for member in members if member.run]
+    # First those whose rows are known: a merge of strangers has a preset, and nobody's rows.
+    made = sorted((one for one in members if one.run), key=lambda one: not knows_rows(one))
+    own = [load(Run(Path(one.run)).preset) for one in made]
     sources = [launch.located(given)] if given else own
     preset = replace(sources[0] if sources else Preset(), lora=LoraSettings())
     on_gpu = _is_on_gpu(preset)
@@ -97,7 +99,7 @@ def measuring_preset(members: Sequence[Member], given: Preset | None) -> tuple[P
         "training.optim": "adamw_torch_fused",
         **({} if on_gpu else {"engine.device": "cpu", "model.dtype": "auto"}),
     }
-    return changed(preset, changes), bool(sources)
+    return changed(preset, changes), given is not None or any(map(knows_rows, members))
 
 
 def _is_on_gpu(preset: Preset) -> bool:

@@ -71,6 +71,18 @@ def go_on(run: Run) -> bool:
     return True
 
 
+def toggle_pause(run: Run) -> bool:
+    """Pause a run, or let one go on that waits or was to wait; whether it is to wait now.
+
+    Raises:
+        LoraTuiError: it is not at work, or its folder cannot be written.
+    """
+    if go_on(run):
+        return False
+    pause(run)
+    return True
+
+
 def wait_until_dead(run: Run, seconds: float) -> bool:
     """Whether the engine let go of its lock within `seconds`."""
     return _wait(lambda: not runs.is_alive(run), seconds)

@@ -1,7 +1,7 @@
 """The preset by which a merge or an export is measured: the base in 16 or more bits, exactly."""
 
 from lora_tui.core.errors import LoraTuiError
-from lora_tui.core.members import Member, knows_rows
+from lora_tui.core.members import Member
 from lora_tui.core.parameters import read_base
 from lora_tui.core.preset_files import changed
 from lora_tui.core.presets import Preset
@@ -20,8 +20,7 @@ def exact_preset(members: list[Member]) -> tuple[Preset, bool]:
     Raises:
         LoraTuiError: the preset of a run cannot be read.
     """
-    preset, _ = measuring_preset(members, None)
-    has_rows = any(map(knows_rows, members))
+    preset, has_rows = measuring_preset(members, None)
     preset = changed(preset, {"model.load_in_4bit": False, "model.dtype": "auto"})
     try:
         place = machine.place_of(preset)

@@ -7,13 +7,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import IO, Any, TypeVar
 
 from lora_tui.core import events, locks, runs
 from lora_tui.core.errors import BadInput, LoraTuiError
-from lora_tui.core.events import figure
+from lora_tui.core.events import Event, figure
 from lora_tui.core.locations import home, is_hub_id, jobs_folder, local_path, reports_folder
 from lora_tui.core.preset_files import changed, load
 from lora_tui.core.presets import Preset, is_demo
@@ -103,11 +103,19 @@ def _note_launch(run: Run) -> None:
     """Write into `run.json` when this engine starts, and how long those before it worked."""
     info = runs.read_info(run)
     before, spent = figure(info.get("launched")), figure(info.get("spent")) or 0.0
-    said = events.read_ends(run.events)[1]
-    last = figure(said[-1].get("t")) if said else None
+    last = last_at_work(events.read_ends(run.events)[1])
     if before is not None and last is not None:
         spent += max(0.0, last - before)
     runs.add_to_info(run, launched=time.time(), spent=spent)
+
+
+def last_at_work(said: Sequence[Event]) -> float | None:
+    """When an engine last worked, by its latest events: what it waited in the end is no work."""
+    last, is_paused = None, False
+    for event in said:
+        if not is_paused or event["kind"] in {"resumed", "launched"}:
+            last, is_paused = figure(event.get("t")), event["kind"] == "paused"
+    return last
 
 
 def _take(lock: int, run: Run) -> None:

@@ -15,8 +15,6 @@ from lora_tui.jobs import control, launch
 from lora_tui.tui.screens.ask import Ask, Question
 from lora_tui.tui.screens.confirm import Confirm
 
-RESUMABLE = frozenset({"paused", "stopped", "crashed", "failed"})
-
 
 async def train(app: App[Any], preset: Preset) -> Run | None:
     """Ask for a name and start a run of `preset`; None when the user thought better of it.
@@ -61,21 +59,9 @@ async def stop(app: App[Any], line: Headline) -> bool:
     return True
 
 
-def hold_or_let_go(run: Run) -> bool:
-    """Pause a run, or let one go on that waits or was to wait; whether it is to wait now.
-
-    Raises:
-        LoraTuiError: it is not at work.
-    """
-    if control.go_on(run):
-        return False
-    control.pause(run)
-    return True
-
-
 async def pause(_app: App[Any], line: Headline) -> bool:
     """Pause a run, or let it go on; nothing is lost by either, so it does not ask."""
-    await asyncio.to_thread(hold_or_let_go, line.run)
+    await asyncio.to_thread(control.toggle_pause, line.run)
     return True
 
 

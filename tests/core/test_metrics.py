@@ -107,6 +107,13 @@ def test_what_a_paused_run_waited_is_no_work() -> None:
     ]
     assert fold(*events[:3]).elapsed == 10.0
     assert fold(*events).elapsed == 20.0
+    stopping = {"kind": "stopping", "t": 1305.0}
+    assert fold(*events[:3], stopping).elapsed == 10.0
+    resumed = {"kind": "resumed", "step": 1, "t": 1310.0, "waited": 300.0}
+    ended = fold(*events[:3], stopping, resumed, {"kind": "stopped", "t": 1311.0})
+    assert ended.elapsed == 11.0
+    killed = fold(*events[:3], stopping, {"kind": "launched", "t": 3000.0}, step(2, t=3005.0))
+    assert killed.elapsed == 15.0
     again = {"kind": "launched", "t": 2000.0, "pid": 2}
     assert fold(*events, again, step(3, t=2005.0)).elapsed == 25.0
 

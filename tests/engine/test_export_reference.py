@@ -1,5 +1,7 @@
 """What every file of an export is held against: logits computed once, from weights as stored."""
 
+import resource
+import signal
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -115,6 +117,17 @@ def test_without_room_they_are_computed_for_each_file(reference, monkeypatch):
     monkeypatch.setattr(export_reference, "free_disk", lambda _: 1 << 20)
     assert len(list(reference.logits())) == len(list(reference.logits())) == 5
     assert not (reference._job.run.path / KEPT).exists()
+
+
+def test_a_disk_that_is_full_only_costs_the_keeping(reference):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    try:
+        assert len(list(reference.logits())) == 5 and not reference._kept.is_whole
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert len(list(reference.logits())) == 5 and reference._kept.is_whole
 
 
 def test_a_row_at_a_time_where_a_vocabulary_is_large_and_the_base_at_each_third(

@@ -85,3 +85,14 @@ def test_several_adapters_leave_the_first_that_there_is(own, base, tmp_path):
     said = own.keep_first([tmp_path / "bare", first, same, other], len(base), target)
     assert own.read(target, len(base)).chat_template == "{{ messages }}"
     assert len(said) == 1 and said[0].startswith(f"{other} brings a chat template of its own")
+
+
+def test_the_proof_of_a_merge_sees_each_difference(base, tmp_path):
+    from lora_tui.engine.merge_proof import about_tokens
+
+    same, other = beside(tmp_path / "same"), beside(tmp_path / "other", template="{{ messages }}")
+    assert about_tokens(same, base, trust=False) == []
+    (fault,) = about_tokens(other, base, trust=False)
+    assert fault.startswith("Its chat template is not the one")
+    (fault,) = about_tokens(changed(same), base, trust=False)
+    assert fault.startswith("Its tokenizer makes other tokens")

@@ -21,6 +21,7 @@ from lora_tui.core.metrics import CURVES
 from lora_tui.core.preset_files import load
 from lora_tui.core.runs import Run
 from lora_tui.core.summary import headline
+from lora_tui.jobs import control
 from lora_tui.tui import advice_flows, advice_words, run_flows
 from lora_tui.tui import run_words as words
 from lora_tui.tui.chart import Options
@@ -35,10 +36,9 @@ from lora_tui.tui.widgets.key_bar import KeyBar
 from lora_tui.tui.widgets.loss_chart import LossChart
 from lora_tui.tui.widgets.metric_table import MetricTable
 from lora_tui.tui.widgets.painting import Painting
+from lora_tui.tui.widgets.run_list import PAUSE, RESUME
 
 _STOP = "End after this step; checkpoint and adapter are saved"
-_PAUSE = "Wait after this step with all in memory; again, it goes on"
-_RESUME = "Go on: in place if it is paused, else from the last checkpoint"
 _CURVE = "Loss, learning rate, gradient norm, tokens a second"
 _BACK = "Leave; the run goes on"
 _MERGE = "Write its adapter into the base"
@@ -60,8 +60,8 @@ class TrainingScreen(Reporting, Screen[None]):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-tall")]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "stop", "stop and save", id="training.stop", tooltip=_STOP),
-        Binding("p", "pause", "pause", id="training.pause", tooltip=_PAUSE),
-        Binding("R", "resume", "resume", key_display="R", id="training.resume", tooltip=_RESUME),
+        Binding("p", "pause", "pause", id="training.pause", tooltip=PAUSE),
+        Binding("R", "resume", "resume", key_display="R", id="training.resume", tooltip=RESUME),
         Binding("l", "next_curve", "curve", id="training.curve", tooltip=_CURVE),
         Binding("z", "log_scale", "scale", id="training.scale", tooltip="Linear or logarithmic"),
         Binding("g", "open_log", "log", id="training.log", tooltip="What the engine printed"),
@@ -197,9 +197,9 @@ class TrainingScreen(Reporting, Screen[None]):
         if action == "stop":
             return frame is not None and frame.state in states.LIVE
         if action == "pause":
-            return frame is not None and frame.state in {"starting", "running", "paused"}
+            return frame is not None and frame.state in states.PAUSABLE
         if action == "resume":
-            return frame is not None and frame.state in run_flows.RESUMABLE
+            return frame is not None and frame.state in states.RESUMABLE
         if action in {"merge", "export"}:
             return frame is not None and frame.state in {"finished", "stopped"}
         if action == "warnings":
@@ -260,8 +260,9 @@ class TrainingScreen(Reporting, Screen[None]):
     @asks
     async def action_pause(self) -> None:
         """Pause the run, or let it go on; nothing is lost by either, so it does not ask."""
-        is_held = await asyncio.to_thread(run_flows.hold_or_let_go, self.run)
-        self._show_asked("pause" if is_held else "")
+        is_held = await asyncio.to_thread(control.toggle_pause, self.run)
+        if self._asked != "stop":
+            self._show_asked("pause" if is_held else "")
 
     def _show_asked(self, what: str) -> None:
         self._asked = what

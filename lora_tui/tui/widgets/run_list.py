@@ -7,6 +7,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.content import Content
 
+from lora_tui.core import states
 from lora_tui.core.overview import Board
 from lora_tui.core.plain import moment
 from lora_tui.core.runs import Run
@@ -22,10 +23,11 @@ NO_RUNS = (
     " demo needs no network and takes a minute."
 )
 
+PAUSE = "Wait after this step with all in memory; again, it goes on"
+RESUME = "Go on: in place if it is paused, else from its last checkpoint"
+
 _STATE, _LOSS_AT_LEAST, _CURVE, _TIME = 8, 5, 6, 5
 _BEGAN = len("23 Nov 14:12")
-_PAUSE = "Wait after this step with all in memory; again, it goes on"
-_RESUME = "Go on: in place if it is paused, else from its last checkpoint"
 _CURVE_AT_MOST = 12  # as many points as a headline keeps
 _NAME_AT_LEAST, _NAME_AT_MOST = 10, 32
 
@@ -135,11 +137,12 @@ def changes(line: Headline | None) -> set[str]:
     """What can be done to a run now."""
     if line is None:
         return set()
-    if line.state == "paused":
-        return {"stop", "pause", "resume"}
-    if line.is_live:
-        return {"stop"} if line.state == "stopping" else {"stop", "pause"}
-    return {"delete", "resume"} if line.state in {"stopped", "failed", "crashed"} else {"delete"}
+    found = {"stop"} if line.is_live else {"delete"}
+    if line.state in states.PAUSABLE:
+        found.add("pause")
+    if line.state in states.RESUMABLE:
+        found.add("resume")
+    return found
 
 
 def _holds(wanted: str, run: Run, line: Headline | None) -> bool:
@@ -161,8 +164,8 @@ class RunList(RowList):
             "stop",
             tooltip="End it after this step; it saves first",
         ),
-        Binding("P", "screen.change_run('pause')", "pause", tooltip=_PAUSE),
-        Binding("R", "screen.change_run('resume')", "resume", tooltip=_RESUME),
+        Binding("P", "screen.change_run('pause')", "pause", tooltip=PAUSE),
+        Binding("R", "screen.change_run('resume')", "resume", tooltip=RESUME),
         Binding("x", "screen.change_run('delete')", "delete", tooltip="Remove it and all it made"),
         Binding("delete", "screen.change_run('delete')", "delete", show=False),
         Binding("m", "screen.merge", "merge", tooltip="The marked runs' adapters, or this one's"),
