@@ -157,10 +157,10 @@ def test_stopping_a_paused_run_saves_it(paused, uninterrupted, engines):
 
 
 def test_a_run_ends_before_its_disk_is_full_and_loses_nothing(engines, settings, tmp_path):
-    """A disk of 8 MB, of its own namespace; a checkpoint of this run takes 2.5 MB."""
+    """A disk of 6 MB, of its own namespace; a checkpoint of this run takes 2 MB."""
     run = engines.create("demo", *settings, "engine.backend=transformers")
     script = (
-        f"mount -t tmpfs -o size=8m none {tmp_path} && cp -a {run.path} {tmp_path}/run && "
+        f"mount -t tmpfs -o size=6m none {tmp_path} && cp -a {run.path} {tmp_path}/run && "
         f"{sys.executable} -m lora_tui.engine train {tmp_path}/run; "
         f"cp -a {tmp_path}/run {run.path}.after"
     )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from textual.widgets import Static
 
 from lora_tui.core.members import Member
 from lora_tui.core.merging import METHODS
@@ -57,8 +58,8 @@ async def test_a_folder_of_what_is_merged_is_in_the_way_as_it_is_typed_and_befor
         screen = await opened(pilot, who)
         await press(pilot, "o")
         await typed(pilot, str(source / "new"))
-        words = "which is merged: name another folder."
-        await until(pilot, lambda: words in " ".join(shown(pilot).split()))
+        problem = pilot.app.screen.query_one(".problem", Static)
+        await until(pilot, lambda: "which is merged: name another folder." in str(problem.content))
         await press(pilot, "escape")
         screen.form.take(screen.form.draft.with_value("out", str(source / "new")))
         await ready(pilot)
