@@ -144,7 +144,8 @@ def described(member: Member) -> str:
     rank = members.settings_of(member).get("lora", {}).get("r")
     if member.method == "lora":
         return f"LoRA{f' of rank {rank}' if rank else ''} on {member.base}"
-    return f"all weights, trained from {member.base}" if member.run else f"all of {member.path}"
+    is_trained = member.method == "full" and member.run
+    return f"all weights, trained from {member.base}" if is_trained else f"all of {member.path}"
 
 
 def kinds_of(member: Member) -> tuple[Kind, ...]:

@@ -8,7 +8,7 @@ import pytest
 from lora_tui.core.exporting import ExportFile, Exporting
 from lora_tui.core.members import Member
 from lora_tui.core.proofs import FAIL, PASS, UNKNOWN
-from lora_tui.tui import export_detail, export_words
+from lora_tui.tui import export_detail, export_offer, export_words
 from lora_tui.tui.export_offer import Choice, Kind, Made, Offer
 from lora_tui.tui.job_watching import Frame
 from lora_tui.tui.widgets.painting import Row
@@ -233,3 +233,16 @@ def test_what_to_type_is_told_for_each_program_and_quoted() -> None:
     ]
     made = Made(done("q8_0"), NOON)
     assert export_detail.copyable(made, None, who) == [("q8_0", f"{FOLDER}/one-Q8_0.gguf")]
+
+
+@pytest.mark.parametrize(
+    ("method", "run", "words"),
+    [
+        ("full", "/runs/one", "all weights, trained from demo"),
+        ("base", "/merges/both", "all of /there"),  # its merge made it, nobody trained it
+        ("base", "", "all of /there"),
+    ],
+)
+def test_what_is_exported_is_said_by_what_it_is(method: str, run: str, words: str) -> None:
+    member = Member("one", "one", method, "/there", "demo", run=run)
+    assert export_offer.described(member) == words
