@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -39,7 +40,7 @@ def merge(
     *,
     listed: bool,
     as_json: bool,
-    **settings: object,
+    **settings: Any,
 ) -> None:
     """Write the adapter of RUN into its base, or several adapters with weights, and prove it.
 
@@ -55,7 +56,7 @@ def merge(
     plan = MergePlan(
         members=tuple(of_reference(name) for name in names),
         weights=_weights(weights, len(names)),
-        **settings,  # type: ignore[arg-type]
+        **settings,
     )
     run = merging.start(plan, out)
     if place := merging.replaced(run):

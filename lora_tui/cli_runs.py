@@ -94,6 +94,13 @@ def _end(run: Run, *, as_json: bool) -> None:
     sys.exit(FAILED if document["failure"] else DONE)
 
 
+def _tell_state(run: Run, *, as_json: bool) -> None:
+    """Print what became of a request, and leave as `_end` does."""
+    if not as_json:
+        say(f"{run.id} {summary.headline(run).state}")
+    _end(run, as_json=as_json)
+
+
 @click.command("runs")
 @as_json
 def list_runs(as_json: bool) -> None:
@@ -158,9 +165,7 @@ def stop(run: str, kill: bool, as_json: bool) -> None:
             f"{found.id} has not stopped yet; it may still be saving.",
             f"Ask again later, or end it now: lora-tui stop {found.id} --kill",
         )
-    if not as_json:
-        say(f"{found.id} {summary.headline(found).state}")
-    _end(found, as_json=as_json)
+    _tell_state(found, as_json=as_json)
 
 
 @click.command()
@@ -175,9 +180,7 @@ def pause(run: str, as_json: bool) -> None:
             f"{found.id} is still at its step; it pauses after that, or ends.",
             f"Ask again later: lora-tui show {found.id}",
         )
-    if not as_json:
-        say(f"{found.id} {summary.headline(found).state}")
-    _end(found, as_json=as_json)
+    _tell_state(found, as_json=as_json)
 
 
 @click.command()

@@ -169,3 +169,11 @@ def test_the_time_between_two_launches_does_not_count(monkeypatch: pytest.Monkey
         now += 1
         events.append(run.events, "step", step=step)
     assert headline(run).elapsed == read_snapshot(run).elapsed == 2000
+
+
+def test_an_engine_last_worked_before_it_waited_and_was_killed() -> None:
+    paused = [{"kind": "step", "t": 5.0}, {"kind": "paused", "t": 6.0}]
+    asked = {"kind": "stopping", "t": 90.0}
+    assert launch.last_at_work([]) is None
+    assert launch.last_at_work([*paused, asked]) == 6.0
+    assert launch.last_at_work([*paused, {"kind": "resumed", "t": 80.0}, asked]) == 90.0
