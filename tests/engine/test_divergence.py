@@ -66,6 +66,8 @@ def test_a_model_that_falls_back_to_guessing_is_caught_within_three_steps(plante
     """Not before ten figures: over a few short answers a row may be lucky, or not."""
     assert watch([*CALM[:before], *planted, *[1.0] * 5]) == before + QUICK
     assert watch([4.0, 9.0, 8.5, 9.2, *[2.0] * 20], DivergenceGuard(32_000)) is None
+    assert watch([*[1.0] * 5, *[9.0] * 3, *[1.0] * 9]) is None
+    assert watch([5.6] * 12 + [11.5] * 3 + [5.6] * 9) is None  # which never knew much
     small = [2.3] * 12 + [4.3] * 3 + [2.3] * 9
     assert watch(small, DivergenceGuard(256)) is None
     assert watch([2.3] * 12 + [5.0] * PATIENCE, DivergenceGuard(256)) == 12 + PATIENCE
