@@ -19,6 +19,7 @@ def hold(run: Run) -> None:
     """
     handle = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o600)
     if _is_inherited(handle):
+        locks.sign(handle, os.getpgrp())  # whoever started it may have died before signing
         os.close(handle)
         return
     try:

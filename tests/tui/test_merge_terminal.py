@@ -29,8 +29,9 @@ def test_marked_runs_are_merged_and_go_on_when_left_and_come_back() -> None:
         terminal.wait_for("leaving lets it go on", 60)
         terminal.press("q")
         terminal.wait_for("2 marked")
-        begun = terminal.pump(60, lambda: any(map(runs.is_alive, merges())))
-        assert begun, terminal.text  # before, its folder is made by the app
+        # Before that the app itself holds the lock, and its end would be the merge's.
+        begun = terminal.pump(60, lambda: any(merge.events.exists() for merge in merges()))
+        assert begun, terminal.text
         (run,) = merges()
     # The terminal is gone, the engine is not.
     wait_until(lambda: not runs.is_alive(run), 180, "the merge did not end")
