@@ -6,7 +6,15 @@ import sys
 
 import click
 
-from lora_tui import cli_chat, cli_compare, cli_export, cli_merge, cli_reports, cli_runs
+from lora_tui import (
+    cli_chat,
+    cli_compare,
+    cli_export,
+    cli_merge,
+    cli_queue,
+    cli_reports,
+    cli_runs,
+)
 from lora_tui.console import (
     DONE,
     FAILED,
@@ -101,6 +109,7 @@ def doctor(as_json: bool) -> None:
 
 for verb in (
     *cli_runs.VERBS,
+    *cli_queue.VERBS,
     *cli_reports.VERBS,
     *cli_compare.VERBS,
     *cli_chat.VERBS,

@@ -19,7 +19,7 @@ from lora_tui.console import (
     run_argument,
     say,
 )
-from lora_tui.core import makings, plain, runs, summary, text
+from lora_tui.core import makings, plain, queue, runs, summary, text
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.members import find_job
 from lora_tui.core.metrics import History
@@ -53,6 +53,8 @@ def _follow_or_return(run: Run, *, detach: bool, as_json: bool, since: int = 0) 
         return
     if not as_json:
         say(run.id)
+    if waits := queue.standing(run):
+        say(f"It is queued: {waits}.", err=True)
     _watch(run, quiet=as_json, since=since)
     _end(run, as_json=as_json)
 

@@ -14,12 +14,12 @@ _CURVE = 12
 _RECENT = 50
 _ALL_EVERY = 10  # looks; an old run that another terminal resumed is seen by then
 
-Stamp = tuple[int, int, int]
+Stamp = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """The runs in the order of the list, live ones first, with the headlines known so far."""
+    """The runs as they are listed, with the headlines known: live ones, the queue, the rest."""
 
     runs: tuple[Run, ...] = ()
     lines: Mapping[Run, Headline] = field(default_factory=dict)
@@ -33,6 +33,7 @@ class Overview:
         self._stamps: dict[Run, Stamp] = {}
         self._lines: dict[Run, Headline] = {}
         self._alive: set[Run] = set()
+        self._waiting: dict[Run, tuple[float, float, str]] = {}
         self._order: tuple[Run, ...] | None = None
         self._found: list[Run] = []
         self._folder = (0, 0)
@@ -48,7 +49,7 @@ class Overview:
         at_all = at_all or self._looks % _ALL_EVERY == 0
         self._looks += 1
         found = self._find(at_all)
-        looked_at = found if at_all else [*self._alive, *found[:_RECENT]]
+        looked_at = found if at_all else [*self._alive, *self._waiting, *found[:_RECENT]]
         changed = [run for run in dict.fromkeys(looked_at) if self._has_changed(run)]
         order = self._ordered(found)
         if order != self._order:
@@ -74,6 +75,7 @@ class Overview:
             del self._stamps[gone]
             self._lines.pop(gone, None)
             self._alive.discard(gone)
+            self._waiting.pop(gone, None)
         return self._found
 
     def _has_changed(self, run: Run) -> bool:
@@ -94,19 +96,24 @@ class Overview:
             self._alive.add(run)
         else:
             self._alive.discard(run)
+        self._waiting.pop(run, None)
+        if line.ticket:
+            self._waiting[run] = line.ticket.order
         return line
 
     def _ordered(self, found: list[Run]) -> tuple[Run, ...]:
-        return tuple(sorted(found, key=lambda run: run not in self._alive))
+        live = [run for run in found if run in self._alive]
+        waiting = sorted(self._waiting.keys() - self._alive, key=self._waiting.__getitem__)
+        return tuple(dict.fromkeys([*live, *waiting, *found]))
 
     def _board(self) -> Board:
         return Board(self._order or (), dict(self._lines))
 
 
 def _stamp(run: Run) -> Stamp:
-    """Changes whenever the engine reports, or another engine starts."""
+    """Changes whenever the engine reports, another engine starts, or the queue changes."""
     size, written = _stat(f"{run.path}/events.jsonl")
-    return size, written, _stat(f"{run.path}/run.lock")[1]
+    return size, written, _stat(f"{run.path}/run.lock")[1], _stat(f"{run.path}/queued")[1]
 
 
 def _stat(path: str) -> tuple[int, int]:

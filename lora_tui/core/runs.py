@@ -68,6 +68,11 @@ class Run:
         return self.path / "pause"
 
     @property
+    def ticket(self) -> Path:
+        """There while the run waits for its turn (core/queue.py)."""
+        return self.path / "queued"
+
+    @property
     def checkpoints(self) -> Path:
         """Trainer checkpoints, `checkpoint-<step>` each."""
         return self.path / "checkpoints"

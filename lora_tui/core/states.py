@@ -5,10 +5,14 @@ from lora_tui.core.events import FINAL
 LIVE = ("starting", "running", "paused", "stopping")
 ENDED = ("finished", "stopped", "failed", "crashed")
 
-PAUSABLE = frozenset({"starting", "running", "paused"})
+PAUSABLE = frozenset({"starting", "running", "paused", "queued"})
 """States in which a run can be asked to wait, or to go on."""
 
+STOPPABLE = frozenset({*LIVE, "queued"})
+"""States in which a run can be asked to end; one that is queued leaves the queue."""
+
 RESUMABLE = frozenset({"paused", "stopped", "failed", "crashed"})
+"""States in which a run can be asked to go on."""
 
 _AT_WORK = frozenset({"step", "eval", "paused", "resumed"})
 _TELLING = FINAL | _AT_WORK | {"launched", "stopping"}
@@ -27,12 +31,14 @@ def told(before: str | None, kind: str) -> str | None:
     return kind
 
 
-def state_of(telling: str | None, *, alive: bool) -> str:
-    """The state that the latest telling event (see `told`) and the lock add up to."""
+def state_of(telling: str | None, *, alive: bool, waits: bool = False) -> str:
+    """The state that the latest telling event (see `told`), the lock and the ticket add up to."""
+    if waits and not alive:
+        return "queued"
     if telling in FINAL:
         return str(telling)
     if not alive:
-        return "crashed" if telling else "queued"
+        return "crashed" if telling else "stopped"  # it never began
     return _LIVE_AFTER.get(telling, "running")
 
 

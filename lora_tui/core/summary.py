@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lora_tui.core import advice, events, runs, states
+from lora_tui.core import advice, events, queue, runs, states
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.events import figure, whole
 from lora_tui.core.metrics import History, Snapshot
 from lora_tui.core.preset_files import load
 from lora_tui.core.presets import Preset, to_document
+from lora_tui.core.queue import Ticket
 from lora_tui.core.runs import Run
 from lora_tui.core.series import Points
 
@@ -31,10 +32,11 @@ def read_snapshot(run: Run) -> Snapshot:
 
 def show(run: Run) -> dict[str, Any]:
     """The document of `show --json`; figures that are not known are null."""
+    ticket = queue.read(run)
     alive = runs.is_alive(run)  # asked before reading, so no last line is missed
     snapshot = read_snapshot(run)
     info = runs.read_info(run)
-    state = states.state_of(snapshot.telling, alive=alive)
+    state = states.state_of(snapshot.telling, alive=alive, waits=ticket is not None)
     final = snapshot.final or {}
     preset = _preset(run)
     return {
@@ -42,6 +44,7 @@ def show(run: Run) -> dict[str, Any]:
         "name": info.get("name", run.id),
         "kind": info.get("kind", "train"),
         "state": state,
+        "held": ticket is not None and ticket.held,
         "preset": to_document(preset) if preset else None,
         "model": info.get("model"),
         "device": snapshot.fact("started", "device"),
@@ -131,6 +134,8 @@ class Headline:
     created: float | None
     elapsed: float | None
     failure: dict[str, str] | None
+    ticket: Ticket | None = None
+    """Its place in the queue, while it waits."""
 
     @property
     def is_live(self) -> bool:
@@ -144,6 +149,7 @@ class Headline:
         return {
             "id": self.run.id,
             **figures,
+            "held": self.ticket is not None and self.ticket.held,
             "loss": {"last": self.loss},
             "path": str(self.run.path),
         }
@@ -152,6 +158,7 @@ class Headline:
 def headline(run: Run, *, points: int = 12) -> Headline:
     """The line of one run, in time that does not grow with the length of its events."""
     info = runs.read_info(run)
+    ticket = queue.read(run)
     alive = runs.is_alive(run)  # asked before reading, so no last line is missed
     head, tail = events.read_ends(run.events)
     history = History()
@@ -159,7 +166,7 @@ def headline(run: Run, *, points: int = 12) -> Headline:
     if tail is not head:
         history.fold(tail)
     snapshot = history.snapshot()
-    state = states.state_of(snapshot.telling, alive=alive)
+    state = states.state_of(snapshot.telling, alive=alive, waits=ticket is not None)
     return Headline(
         run=run,
         name=str(info.get("name") or run.id),
@@ -171,6 +178,7 @@ def headline(run: Run, *, points: int = 12) -> Headline:
         created=figure(info.get("created")),
         elapsed=_elapsed(info, snapshot),
         failure=failure(state, snapshot.final or {}),
+        ticket=ticket if state == "queued" else None,
     )
 
 

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from lora_tui.core import events, locks, runs
+from lora_tui.core import queue as tickets
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.runs import Run
 from lora_tui.core.summary import headline
+from lora_tui.jobs import queue
 
 _LOOK = 0.05  # seconds
 
@@ -18,11 +20,14 @@ _LOOK = 0.05  # seconds
 def stop(run: Run) -> None:
     """Send SIGTERM to the engine's process group; it finishes its step, saves and ends.
 
-    That it was asked is written here: an engine that hangs could not say so.
+    That it was asked is written here: an engine that hangs could not say so. A run that waits for
+    its turn leaves the queue.
 
     Raises:
         LoraTuiError: it is not running, or it runs on another machine.
     """
+    if queue.cancel(run):
+        return
     _signal(run, signal.SIGTERM)
     with suppress(OSError):  # a full disk keeps nobody from stopping
         events.append(run.events, "stopping")
@@ -34,17 +39,22 @@ def kill(run: Run) -> None:
     Raises:
         LoraTuiError: as `stop`.
     """
-    _signal(run, signal.SIGKILL)
+    if not queue.cancel(run):
+        _signal(run, signal.SIGKILL)
 
 
 def pause(run: Run) -> None:
     """Ask the engine to wait once its step is done; asked twice, nothing changes.
 
-    A file asks it, not a signal: it may run on another machine that shares the folder.
+    A file asks it, not a signal: it may run on another machine that shares the folder. A run that
+    waits for its turn is held in the queue.
 
     Raises:
         LoraTuiError: it is not running, or its folder cannot be written.
     """
+    if tickets.read(run):
+        queue.hold(run)
+        return
     _require_life(run)
     try:
         run.pause.touch(mode=0o600)
@@ -72,11 +82,15 @@ def go_on(run: Run) -> bool:
 
 
 def toggle_pause(run: Run) -> bool:
-    """Pause a run, or let one go on that waits or was to wait; whether it is to wait now.
+    """Pause or hold a run, or let one go on that is or was to be; whether it is to wait now.
 
     Raises:
         LoraTuiError: it is not at work, or its folder cannot be written.
     """
+    ticket = tickets.read(run)
+    if ticket and ticket.held:
+        queue.release(run)
+        return False
     if go_on(run):
         return False
     pause(run)
@@ -89,8 +103,10 @@ def wait_until_dead(run: Run, seconds: float) -> bool:
 
 
 def wait_until_paused(run: Run, seconds: float) -> bool:
-    """Whether it waits, or has ended in some way, within `seconds`."""
-    return _wait(lambda: not runs.is_alive(run) or headline(run).state == "paused", seconds)
+    """Whether it waits, is held in the queue, or has ended in some way, within `seconds`."""
+    return _wait(
+        lambda: not runs.is_alive(run) or headline(run).state in {"paused", "queued"}, seconds
+    )
 
 
 def _wait(holds: Callable[[], bool], seconds: float) -> bool:

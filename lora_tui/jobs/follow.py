@@ -1,9 +1,9 @@
-"""Following a run's events as they are written, until the engine is gone."""
+"""Following a run's events as they are written, while it waits or works."""
 
 import threading
 from collections.abc import Iterator
 
-from lora_tui.core import events, runs
+from lora_tui.core import events, queue
 from lora_tui.core.events import Event
 from lora_tui.core.runs import Run
 
@@ -17,7 +17,7 @@ def follow(
     """
     offset = since
     while not cancelled.is_set():
-        alive = runs.is_alive(run)  # asked before reading, so no last line is lost
+        is_open = queue.is_open(run)  # asked before reading, so no last line is lost
         while not cancelled.is_set():
             batch, after = events.read_new(run.events, offset)
             if after == offset:
@@ -25,7 +25,7 @@ def follow(
             offset = after
             if batch:
                 yield batch
-        if not alive:
+        if not is_open:
             return
         yield []
         cancelled.wait(every)

@@ -6,7 +6,8 @@ import time
 from functools import lru_cache
 from pathlib import Path
 
-from lora_tui.core import hardware
+from lora_tui.core import devices, hardware
+from lora_tui.core.devices import Wanted
 from lora_tui.core.errors import BadInput
 from lora_tui.core.platforms import (
     Place,
@@ -25,14 +26,31 @@ _AMPERE = 8.0  # the first NVIDIA GPUs that compute in bfloat16
 _DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, and either under Windows
 
 
-def place_of(preset: Preset) -> Place:
+def wanted_devices(preset: Preset, visible: str | None) -> Wanted:
+    """The devices that a run of `preset` may take here, where `visible` GPUs may be used.
+
+    `visible` is CUDA_VISIBLE_DEVICES, None where it is not set.
+
+    Raises:
+        LoraTuiError: as `place_of`.
+    """
+    place = place_of(preset, visible)
+    number = len(_gpus_lately(int(time.monotonic() / _FRESH))) or 1
+    names = devices.gpu_names(visible, number) if place.platform.on_gpu else ()
+    return devices.wanted(preset.engine.device, preset.engine.processes, names)
+
+
+def place_of(preset: Preset, visible: str | None = None) -> Place:
     """Where `preset` would run, as far as it can be told from outside: the engine asks torch.
+
+    `visible` stands for CUDA_VISIBLE_DEVICES, if not this process's own.
 
     Raises:
         LoraTuiError: it asks for a backend that is not installed, or a GPU that is not there.
     """
     backend, device = choose_backend(preset), preset.engine.device
-    name = visible_gpus(device, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES") if visible is None else visible
+    name = visible_gpus(device, seen)
     if not name or not _may_have_gpu():
         if device.startswith("cuda"):
             raise no_gpu(device)

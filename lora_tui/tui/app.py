@@ -1,6 +1,7 @@
 """The app: theme, title facts, quitting, help, and what to do with errors. Screens do the rest."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -12,7 +13,8 @@ from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.worker import get_current_worker
 
-from lora_tui.core import locations, runs
+from lora_tui.core import locations, queue, runs
+from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.runs import Run
 from lora_tui.core.text import printable
 from lora_tui.tui import machine
@@ -75,6 +77,7 @@ class LoraTuiApp(TypeAhead, Reporting):
         if self._first_run is not None:
             self.open_run(self._first_run)
         self.call_after_refresh(self.ask_machine)
+        self.call_after_refresh(self.keep_queue)
         self.set_interval(_MACHINE_EVERY, self.ask_machine)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="machine")
@@ -83,6 +86,14 @@ class LoraTuiApp(TypeAhead, Reporting):
         facts = machine.facts()
         if not get_current_worker().is_cancelled:
             self.call_later(self._set_machine, facts)
+
+    @work(thread=True, exit_on_error=False, group="queue")
+    def keep_queue(self) -> None:
+        """Runs that wait go on, after a reboot or whatever ended their keeper."""
+        from lora_tui.jobs.queue import keep_going
+
+        with suppress(LoraTuiError):  # the next that is queued tells it
+            keep_going()
 
     def _set_machine(self, facts: str) -> None:
         self.machine = facts
@@ -139,7 +150,7 @@ class LoraTuiApp(TypeAhead, Reporting):
 
 
 def _live_runs() -> list[Run]:
-    """What goes on without the app: runs, comparisons, merges and exports."""
+    """What goes on without the app: runs and the queue, comparisons, merges and exports."""
     folders = dict.fromkeys(map(locations.jobs_folder, ("train", "compare", "merge", "export")))
-    live = [run for folder in folders for run in runs.list_runs(folder) if runs.is_alive(run)]
+    live = [run for folder in folders for run in runs.list_runs(folder) if queue.is_open(run)]
     return [run for run in live if runs.read_info(run).get("kind") not in _END_WITH_THE_APP]

@@ -11,7 +11,7 @@ from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
 from lora_tui.core.summary import Headline
 from lora_tui.core.text import one_line, size
-from lora_tui.jobs import control, launch
+from lora_tui.jobs import control, launch, queue
 from lora_tui.tui.screens.ask import Ask, Question
 from lora_tui.tui.screens.confirm import Confirm
 
@@ -46,6 +46,9 @@ def _problem(name: str) -> str | None:
 
 async def stop(app: App[Any], line: Headline) -> bool:
     """Stop a live run after asking; one that is stopping already can be killed."""
+    if line.state == "queued":  # nothing is lost by it
+        await asyncio.to_thread(control.stop, line.run)
+        return True
     name, again = one_line(line.name), line.state == "stopping"
     if again:
         text = "It is saving. Killed now, it keeps only the checkpoints it has."
@@ -62,6 +65,18 @@ async def stop(app: App[Any], line: Headline) -> bool:
 async def pause(_app: App[Any], line: Headline) -> bool:
     """Pause a run, or let it go on; nothing is lost by either, so it does not ask."""
     await asyncio.to_thread(control.toggle_pause, line.run)
+    return True
+
+
+async def earlier(_app: App[Any], line: Headline) -> bool:
+    """Let a run that waits start one place earlier."""
+    await asyncio.to_thread(queue.shift, line.run, -1)
+    return True
+
+
+async def later(_app: App[Any], line: Headline) -> bool:
+    """Let a run that waits start one place later."""
+    await asyncio.to_thread(queue.shift, line.run, 1)
     return True
 
 

@@ -62,7 +62,7 @@ def notice(frame: Frame) -> tuple[str, str] | None:
             "This run was made by a newer lora-tui.",
             "What is shown may be incomplete: update this installation to see all of it.",
         )
-    if frame.state == "queued" and frame.unreadable:
+    if frame.unreadable:
         return (
             "This run's events are missing or cannot be read.",
             f"{frame.unreadable} should hold them. The engine's log (g) may say more.",
@@ -93,6 +93,12 @@ def foot(frame: Frame, width: int, *, asked: str) -> Row:
         return (
             ("paused: all stays in memory", "warn"),
             ("  p goes on, s saves and ends it", "muted"),
+        )
+    if frame.standing:
+        keys = "p releases it" if frame.standing.startswith("held") else "p holds it"
+        return (
+            (cut(frame.standing, max(0, width - 36)), "text"),
+            (f"  {keys}, s takes it out", "muted"),
         )
     if asked and frame.state in {"starting", "running"}:
         return ((f"asked to {asked}: the step ends, then it {_THEN[asked]}", "warn"),)

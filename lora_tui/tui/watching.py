@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from lora_tui.core import events, runs, states
+from lora_tui.core import events, queue, runs, states
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.events import Event, figure
 from lora_tui.core.metrics import History, Snapshot
@@ -25,6 +25,7 @@ from lora_tui.tui.widgets.painting import repaint_bytes
 _APART = 0.5  # seconds between two frames: twice a second at most, whatever the step rate
 _BYTES_A_SECOND = 4000  # what a slow connection carries without lag; larger charts move less often
 _FIGURES_BYTES = 1000
+_QUEUE_EVERY = 1.0  # seconds
 _LONG = 4_000_000  # bytes of events from which on a first picture is sampled
 _SAMPLED = 400
 
@@ -54,6 +55,8 @@ class Frame:
     last_checkpoint: int | None = None
     result: str = ""
     unreadable: str = ""
+    standing: str = ""
+    """What it waits for in the queue."""
     gone: bool = False
 
 
@@ -76,8 +79,8 @@ class Watch:
                 if not self._run.path.is_dir():
                     self._show(replace(self._frame, gone=True))
                     return
-                if runs.is_alive(self._run) or _length(self._run) != length:
-                    break  # it was resumed: read it anew
+                if queue.is_open(self._run) or _length(self._run) != length:
+                    break  # it was resumed or queued: read it anew
                 self._wanted.wait(1.0)
                 self._redraw()
 
@@ -116,12 +119,18 @@ class Watch:
             self._hand_over(replace(self._frame, read=share))
 
     def _redraw(self) -> None:
-        """Draw the same moment anew if another chart is wanted."""
+        """Draw the same moment anew if another chart is wanted, or the queue moved on."""
         if self._wanted.value != self._frame.options:
             self._draw(self._frame.snapshot, self._frame.read)
+        elif self._frame.state == "queued" and time.monotonic() >= self._due:
+            self._due = time.monotonic() + _QUEUE_EVERY
+            if queue.standing(self._run) != self._frame.standing:
+                self._draw(self._frame.snapshot)
 
     def _draw(self, snapshot: Snapshot, read: float | None = None) -> None:
-        state = states.state_of(snapshot.telling, alive=runs.is_alive(self._run))
+        standing = queue.standing(self._run)
+        alive = runs.is_alive(self._run)
+        state = states.state_of(snapshot.telling, alive=alive, waits=bool(standing))
         options = self._wanted.value
         frame = replace(
             self._frame,
@@ -134,7 +143,10 @@ class Watch:
             if state == "crashed"
             else None,
             result=result(self._run) if state in {"finished", "stopped"} else "",
-            unreadable="" if snapshot.facts or state != "queued" else str(self._run.events),
+            unreadable=str(self._run.events)
+            if snapshot.telling is None and state == "stopped"
+            else "",
+            standing=standing if state == "queued" else "",
         )
         if frame.picture is None:
             self._hand_over(frame)  # figures at once: importing plotext takes a while
@@ -222,7 +234,7 @@ _DOING = {
 def waiting_for(snapshot: Snapshot, state: str) -> str:
     """What a run without a chart is doing: the latest thing it said."""
     if state == "queued":
-        return "queued: it starts when its turn comes"
+        return "queued: it starts when its turn comes, with this app or without"
     if state not in states.LIVE:
         return ""
     said = [

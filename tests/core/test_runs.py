@@ -33,7 +33,8 @@ def test_a_new_run_is_private_named_by_time_and_complete() -> None:
         and info["kind"] == "train"
         and info["command"] == "lora-tui train p"
     )
-    assert states.state_of(None, alive=False) == "queued"
+    assert states.state_of(None, alive=False) == "stopped"  # it never began
+    assert states.state_of(None, alive=False, waits=True) == "queued"
 
 
 def test_no_merge_gets_the_id_of_a_run():
@@ -68,7 +69,7 @@ def test_ten_runs_of_one_name_stay_in_order() -> None:
 @pytest.mark.parametrize(
     ("kinds", "alive", "state"),
     [
-        ([], False, "queued"),
+        ([], False, "stopped"),
         ([], True, "starting"),
         (["launched"], True, "starting"),
         (["launched"], False, "crashed"),
@@ -153,7 +154,7 @@ def test_show_has_every_promised_key_and_survives_missing_files() -> None:
     run.events.write_bytes(b"\x00\xff garbage\n")
     document = summary.show(run)
     assert (
-        document["preset"] is None and document["name"] == run.id and document["state"] == "queued"
+        document["preset"] is None and document["name"] == run.id and document["state"] == "stopped"
     )
     json.dumps(document)
 

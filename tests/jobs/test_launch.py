@@ -18,11 +18,13 @@ from lora_tui.core.preset_files import load, with_settings
 from lora_tui.core.presets import Preset
 from lora_tui.core.summary import headline, read_snapshot
 from lora_tui.jobs import control, launch
+from lora_tui.jobs import spawn as spawning
+from lora_tui.jobs.spawn import spawn
 
 
 def test_an_engine_is_a_session_of_its_own_and_the_lock_is_held_at_once() -> None:
     run = runs.create(Preset(name="p"))
-    pid = launch.launch(run, "no-such-verb")
+    pid = spawn(run, "no-such-verb").pid
     assert os.getsid(pid) == pid
     assert runs.is_alive(run)
     assert control.wait_until_dead(run, 60)
@@ -40,9 +42,9 @@ def test_a_run_that_lives_is_not_started_twice(monkeypatch: pytest.MonkeyPatch) 
     run = runs.create(Preset(name="p"))
     with run.lock.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for start in (launch.launch, launch.resume):
+        for start in (lambda: spawn(run, "train"), lambda: launch.resume(run)):
             with pytest.raises(LoraTuiError, match="running already"):
-                start(run)
+                start()
     assert events.read_new(run.events)[0] == []
 
 
@@ -52,7 +54,7 @@ def test_a_reader_asking_for_a_moment_does_not_prevent_a_start() -> None:
     reader = os.open(run.lock, os.O_RDONLY)
     fcntl.flock(reader, fcntl.LOCK_SH)
     threading.Timer(0.1, os.close, (reader,)).start()
-    launch.launch(run, "no-such-verb")
+    spawn(run, "no-such-verb")
     assert control.wait_until_dead(run, 60)
 
 
@@ -157,13 +159,13 @@ def test_the_time_between_two_launches_does_not_count(monkeypatch: pytest.Monkey
     run = runs.create(Preset(name="p"))
     now = 1_000_000.0
     monkeypatch.setattr(time, "time", lambda: now)
-    launch._note_launch(run)
+    spawning._note_launch(run)
     events.append(run.events, "launched")
     for step in range(1000):
         now += 1
         events.append(run.events, "step", step=step)
     now += 86_400
-    launch._note_launch(run)
+    spawning._note_launch(run)
     events.append(run.events, "launched")
     for step in range(1000, 2000):
         now += 1
@@ -174,6 +176,6 @@ def test_the_time_between_two_launches_does_not_count(monkeypatch: pytest.Monkey
 def test_an_engine_last_worked_before_it_waited_and_was_killed() -> None:
     paused = [{"kind": "step", "t": 5.0}, {"kind": "paused", "t": 6.0}]
     asked = {"kind": "stopping", "t": 90.0}
-    assert launch.last_at_work([]) is None
-    assert launch.last_at_work([*paused, asked]) == 6.0
-    assert launch.last_at_work([*paused, {"kind": "resumed", "t": 80.0}, asked]) == 90.0
+    assert spawning.last_at_work([]) is None
+    assert spawning.last_at_work([*paused, asked]) == 6.0
+    assert spawning.last_at_work([*paused, {"kind": "resumed", "t": 80.0}, asked]) == 90.0

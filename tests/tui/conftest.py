@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from io import TextIOWrapper
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from lora_tui.core import locations, preset_files, states
+from lora_tui.core import locations, preset_files, queue, states
 from lora_tui.core.files import private_folder, slug
 from lora_tui.core.members import Member
 from lora_tui.core.platforms import Place, Platform
@@ -79,6 +80,8 @@ def make_run() -> Iterator[Maker]:
         run.info.write_text(json.dumps(info))
         run.preset.write_text(preset_files.dumps(Preset(name=name)))
         if state == "queued":
+            host, place = platform.node(), float(100 - number)
+            queue.write(queue.Ticket(run=run, position=place, host=host, t=NOON, held=True))
             return run
         say(run, 0, "launched", pid=4242, host="here")
         say(

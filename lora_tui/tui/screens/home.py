@@ -252,6 +252,8 @@ class HomeScreen(MarkingScreen):
             "pause": run_flows.pause,
             "resume": run_flows.resume,
             "delete": run_flows.delete,
+            "earlier": run_flows.earlier,
+            "later": run_flows.later,
         }[how]
         if self.line and await flow(self.app, self.line):
             self.look(at_all=True)

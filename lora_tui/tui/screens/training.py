@@ -195,7 +195,7 @@ class TrainingScreen(Reporting, Screen[None]):
         """Offer only what can be done now."""
         frame = self.frame
         if action == "stop":
-            return frame is not None and frame.state in states.LIVE
+            return frame is not None and frame.state in states.STOPPABLE
         if action == "pause":
             return frame is not None and frame.state in states.PAUSABLE
         if action == "resume":

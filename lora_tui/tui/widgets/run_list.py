@@ -23,9 +23,10 @@ NO_RUNS = (
     " demo needs no network and takes a minute."
 )
 
-PAUSE = "Wait after this step with all in memory; again, it goes on"
+PAUSE = "Wait after this step with all in memory, or hold it in the queue; again, it goes on"
 RESUME = "Go on: in place if it is paused, else from its last checkpoint"
 
+_EARLIER = "Let it start one earlier: the queue stands in its order"
 _STATE, _LOSS_AT_LEAST, _CURVE, _TIME = 8, 5, 6, 5
 _BEGAN = len("23 Nov 14:12")
 _CURVE_AT_MOST = 12  # as many points as a headline keeps
@@ -48,6 +49,8 @@ class RunRow:
     run: Run
     line: Headline | None
     columns: Columns
+    place: int = 0
+    """In the queue, from 1 on."""
 
     @property
     def key(self) -> str:
@@ -70,6 +73,9 @@ class RunRow:
             return Content.assemble(
                 *start, (cut(line.failure["summary"], room), "$foreground-muted")
             )
+        if line.ticket:
+            says = "held" if line.ticket.held else f"#{self.place}"
+            return Content.assemble(*start, (right(says, self.columns.steps), "$foreground-muted"))
         start.append((right(steps(line), self.columns.steps), "$text"))
         if "loss" in widths:
             start.append((" " + right(loss(line), widths["loss"]), "$text"))
@@ -130,14 +136,20 @@ def rows_of(board: Board, wanted: str = "") -> list[RunRow]:
         steps=max((len(steps(line)) for line in lines if not line.failure), default=7),
         loss=max((_LOSS_AT_LEAST, *(len(loss(line)) for line in lines if not line.failure))),
     )
-    return [RunRow(run, line, columns) for run, line in fitting]
+    queued = [run for run, line in pairs if line is not None and line.ticket]
+    places = {run: place for place, run in enumerate(queued, 1)}
+    return [RunRow(run, line, columns, places.get(run, 0)) for run, line in fitting]
 
 
 def changes(line: Headline | None) -> set[str]:
     """What can be done to a run now."""
     if line is None:
         return set()
-    found = {"stop"} if line.is_live else {"delete"}
+    found = {"stop"} if line.state in states.STOPPABLE else set()
+    if not line.is_live:
+        found.add("delete")
+    if line.ticket:
+        found |= {"earlier", "later"}
     if line.state in states.PAUSABLE:
         found.add("pause")
     if line.state in states.RESUMABLE:
@@ -166,6 +178,8 @@ class RunList(RowList):
         ),
         Binding("P", "screen.change_run('pause')", "pause", tooltip=PAUSE),
         Binding("R", "screen.change_run('resume')", "resume", tooltip=RESUME),
+        Binding("<", "screen.change_run('earlier')", "earlier", tooltip=_EARLIER),
+        Binding(">", "screen.change_run('later')", "later", tooltip="Let it start one later"),
         Binding("x", "screen.change_run('delete')", "delete", tooltip="Remove it and all it made"),
         Binding("delete", "screen.change_run('delete')", "delete", show=False),
         Binding("m", "screen.merge", "merge", tooltip="The marked runs' adapters, or this one's"),

@@ -1,0 +1,232 @@
+"""Which runs wait for their turn: a ticket in the run's own folder, so nothing can disagree.
+
+The order is that of the tickets' positions. Cancelling removes a ticket, deleting the run removes
+it too; a move writes one file. Whoever changes the queue holds its lock (`locked`).
+"""
+
+import fcntl
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lora_tui.core import devices, files, locations, runs
+from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.events import figure
+from lora_tui.core.runs import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """A run's place in the queue of one machine."""
+
+    run: Run
+    position: float
+    verb: str = "train"
+    held: bool = False
+    host: str
+    t: float
+    """When it was queued, in unix seconds."""
+    visible: str | None = None
+    """CUDA_VISIBLE_DEVICES of whoever queued it; None where it was not set."""
+    slurm: str = ""
+    """The id of the SLURM job that is going to start it; empty where this program does."""
+
+    @property
+    def order(self) -> tuple[float, float, str]:
+        """What the queue is sorted by."""
+        return self.position, self.t, self.run.id
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is this machine's to start."""
+        return self.host == platform.node() and not self.slurm
+
+
+@contextmanager
+def locked() -> Iterator[None]:
+    """Hold the queue's lock: one at a time changes it, or starts what waits.
+
+    Raises:
+        LoraTuiError: the folder cannot be written, or its file system has no locks.
+    """
+    try:
+        place = files.private_folder(locations.home()) / "queue.lock"
+        handle = os.open(place, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise LoraTuiError(
+            f"The queue cannot be used: {error}.", "Is there room in LORA_TUI_HOME?"
+        ) from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            raise LoraTuiError(
+                f"The queue cannot be locked: {error}.",
+                "Set LORA_TUI_HOME to a folder on a file system with locks.",
+            ) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def read(run: Run) -> Ticket | None:
+    """The run's ticket; None where it does not wait."""
+    try:
+        said = json.loads(run.ticket.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(said, dict):
+        return None
+    visible = said.get("visible")
+    return Ticket(
+        run=run,
+        position=figure(said.get("position")) or 0.0,
+        verb="resume" if said.get("verb") == "resume" else "train",
+        held=said.get("held") is True,
+        host=str(said.get("host") or platform.node()),
+        t=figure(said.get("t")) or 0.0,
+        visible=visible if isinstance(visible, str) else None,
+        slurm=str(said.get("slurm") or ""),
+    )
+
+
+def is_open(run: Run) -> bool:
+    """Whether an engine works on the run, or it waits for its turn."""
+    # In this order: who starts it takes its lock before the ticket goes.
+    return read(run) is not None or runs.is_alive(run)
+
+
+def waiting() -> tuple[Ticket, ...]:
+    """Every ticket in this home, of whatever machine, in order."""
+    try:
+        paths = [entry.path for entry in os.scandir(locations.runs_folder())]
+    except OSError:
+        return ()
+    held = [path for path in paths if os.path.exists(f"{path}/queued")]  # noqa: PTH110 - many
+    found = (read(Run(locations.runs_folder() / os.path.basename(path))) for path in held)  # noqa: PTH119
+    return tuple(sorted((one for one in found if one is not None), key=lambda one: one.order))
+
+
+def standing(run: Run) -> str:
+    """What a run that waits is waiting for; empty for one that does not."""
+    tickets = waiting()
+    mine = next((one for one in tickets if one.run == run), None)
+    if mine is None:
+        return ""
+    if mine.slurm:
+        return f"SLURM starts it: job {mine.slurm}"
+    if mine.held:
+        return "held: it starts when it is released"
+    before = [one for one in tickets[: tickets.index(mine)] if one.host == mine.host]
+    many = sum(1 for one in before if not one.held)
+    if many:
+        return "1 run starts before it" if many == 1 else f"{many} runs start before it"
+    at_work = sorted({one.id for one in devices.holders().values()}) if mine.is_ours else []
+    return f"next, when {' or '.join(at_work)} ends" if at_work else "next to start"
+
+
+def write(ticket: Ticket) -> None:
+    """Put a run into the queue, or change its ticket; whole or not at all.
+
+    Raises:
+        LoraTuiError: the disk did not take it.
+    """
+    said: dict[str, Any] = {
+        "position": ticket.position,
+        "verb": ticket.verb,
+        "held": ticket.held,
+        "host": ticket.host,
+        "t": ticket.t,
+    }
+    said |= {"visible": ticket.visible} if ticket.visible is not None else {}
+    said |= {"slurm": ticket.slurm} if ticket.slurm else {}
+    try:
+        files.write_atomically(ticket.run.ticket, json.dumps(said))
+    except OSError as error:
+        raise LoraTuiError(
+            f"{ticket.run.id} cannot be queued: {error}.", "Is there room on the disk?"
+        ) from error
+
+
+def join(run: Run, verb: str, *, slurm: str = "") -> Ticket:
+    """Put a run behind all that wait.
+
+    Raises:
+        LoraTuiError: as `write`.
+    """
+    last = max((one.position for one in waiting()), default=0.0)
+    ticket = Ticket(
+        run=run,
+        position=last + 1,
+        verb=verb,
+        host=platform.node(),
+        t=time.time(),
+        visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
+        slurm=slurm,
+    )
+    write(ticket)
+    return ticket
+
+
+def leave(run: Run) -> bool:
+    """Take a run out of the queue; whether it was in it.
+
+    Raises:
+        LoraTuiError: its folder cannot be written.
+    """
+    try:
+        run.ticket.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise LoraTuiError(
+            f"{run.id} cannot leave the queue: {error}.", f"Remove {run.ticket} by hand."
+        ) from error
+    return True
+
+
+def move(run: Run, place: int) -> None:
+    """Let a run that waits be at `place`, from 1 on; beyond the end it is the last.
+
+    Raises:
+        LoraTuiError: it does not wait, or the disk did not take it.
+    """
+    everybody = waiting()
+    mine = next((one for one in everybody if one.run == run), None)
+    if mine is None:
+        raise LoraTuiError(f"{run.id} does not wait.", "`lora-tui queue` lists what does.")
+    others = [one for one in everybody if one.run != run]
+    place = max(0, min(place - 1, len(others)))
+    position = _between(others, place)
+    if position is None:  # no number is left between its neighbours
+        others = [one for one in _spread(everybody) if one.run != run]
+        position = _between(others, place)
+    assert position is not None
+    write(replace(mine, position=position))
+
+
+def _between(tickets: Sequence[Ticket], place: int) -> float | None:
+    """A position that sorts before `tickets[place]` and behind the one before."""
+    if not tickets:
+        return 1.0
+    if place == 0:
+        return tickets[0].position - 1
+    if place == len(tickets):
+        return tickets[-1].position + 1
+    low, high = tickets[place - 1].position, tickets[place].position
+    middle = (low + high) / 2
+    return middle if low < middle < high else None
+
+
+def _spread(tickets: Sequence[Ticket]) -> list[Ticket]:
+    """The same order in whole numbers; the last is written first, so it holds at every moment."""
+    top = tickets[-1].position + 1
+    spread = [replace(one, position=top + place) for place, one in enumerate(tickets)]
+    for one in reversed(spread):
+        write(one)
+    return spread
