@@ -234,7 +234,7 @@ _DOING = {
 def waiting_for(snapshot: Snapshot, state: str) -> str:
     """What a run without a chart is doing: the latest thing it said."""
     if state == "queued":
-        return "queued: it starts when its turn comes, with this app or without"
+        return "it starts when its turn comes"
     if state not in states.LIVE:
         return ""
     said = [

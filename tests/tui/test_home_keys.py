@@ -8,7 +8,7 @@ from textual.widgets import Input
 from lora_tui.core import events, locations, preset_files, runs
 from lora_tui.core.preset_files import changed
 from lora_tui.core.presets import Preset
-from lora_tui.jobs import launch
+from lora_tui.jobs import queue
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens.ask import Ask
 from lora_tui.tui.screens.confirm import Confirm
@@ -99,7 +99,7 @@ async def test_train_starts_a_run_under_the_name_that_is_typed(
 ) -> None:
     started: list[runs.Run] = []
     opened: list[runs.Run] = []
-    monkeypatch.setattr(launch, "launch", lambda run, verb="train": started.append(run))
+    monkeypatch.setattr(queue, "submit", lambda run, verb: started.append(run))
     monkeypatch.setattr(LoraTuiApp, "open_run", lambda self, run: opened.append(run))
     make_run("other", "running")
     app = LoraTuiApp()

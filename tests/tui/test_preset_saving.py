@@ -7,7 +7,7 @@ import pytest
 from lora_tui.core import locations, preset_files, runs
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
-from lora_tui.jobs import launch
+from lora_tui.jobs import queue
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens.ask import Ask
 from lora_tui.tui.screens.confirm import Confirm
@@ -131,7 +131,7 @@ async def test_train_takes_what_is_on_the_screen(
     shipped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened_runs: list[Run] = []
-    monkeypatch.setattr(launch, "launch", lambda run, verb="train": None)
+    monkeypatch.setattr(queue, "submit", lambda run, verb: True)
     monkeypatch.setattr(LoraTuiApp, "open_run", lambda self, run: opened_runs.append(run))
     app = LoraTuiApp()
     async with app.run_test() as pilot:

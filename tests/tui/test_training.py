@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lora_tui.core import summary
+from lora_tui.core import queue, summary
 from lora_tui.core.runs import Run
 from lora_tui.jobs import control, launch
 from lora_tui.tui.app import LoraTuiApp
@@ -213,6 +213,7 @@ async def test_events_that_are_missing_or_garbage_are_said_to_be(
     content: bytes | None, make_run: Maker
 ) -> None:
     run = make_run("r", "queued")
+    queue.leave(run)
     if content is not None:
         run.events.write_bytes(content)
     async with LoraTuiApp(open_run=run).run_test(size=SIZE) as pilot:

@@ -12,7 +12,10 @@ _NAMED = 5
 
 def question(live: Sequence[Run], unsaved: Sequence[str] = ()) -> Confirm:
     """The dialogue that names what goes on; enter quits where nothing is lost by it."""
-    lines = [f"  {glyph('running')} {cut(run.id, 54)}" for run in live[:_NAMED]]
+    lines = [
+        f"  {glyph('queued' if run.ticket.exists() else 'running')} {cut(run.id, 54)}"
+        for run in live[:_NAMED]
+    ]
     if len(live) > _NAMED:
         lines.append(f"  and {len(live) - _NAMED} more")
     one = len(live) == 1

@@ -42,6 +42,9 @@ class Detail(Static):
         facts = [line.run.id]
         if line.created is not None:
             facts.append(moment(line.created, "%d %b %H:%M"))
+        if line.ticket:
+            facts.append("held; P releases it" if line.ticket.held else "P holds it")
+            facts.append("< and > move it in the queue")
         if line.failure:
             facts.append(line.failure["summary"])
         self._say(line.name, dot().join(facts))

@@ -74,8 +74,9 @@ class RunRow:
                 *start, (cut(line.failure["summary"], room), "$foreground-muted")
             )
         if line.ticket:
-            says = "held" if line.ticket.held else f"#{self.place}"
-            return Content.assemble(*start, (right(says, self.columns.steps), "$foreground-muted"))
+            return Content.assemble(
+                *start, (right(_place(line, self.place), self.columns.steps), "$foreground-muted")
+            )
         start.append((right(steps(line), self.columns.steps), "$text"))
         if "loss" in widths:
             start.append((" " + right(loss(line), widths["loss"]), "$text"))
@@ -118,6 +119,11 @@ def steps(line: Headline) -> str:
     return f"{show(line.step)}{most}"
 
 
+def _place(line: Headline, place: int) -> str:
+    """Where in the queue a run stands."""
+    return "held" if line.ticket and line.ticket.held else f"#{place}"
+
+
 def loss(line: Headline) -> str:
     """The latest loss, with all its digits: a number that is cut says something else."""
     return "" if line.loss is None else number(line.loss)
@@ -133,7 +139,14 @@ def rows_of(board: Board, wanted: str = "") -> list[RunRow]:
     longest = max((width_of(one_line(line.name)) for line in lines), default=0)
     columns = Columns(
         name=min(_NAME_AT_MOST, max(_NAME_AT_LEAST, longest)),
-        steps=max((len(steps(line)) for line in lines if not line.failure), default=7),
+        steps=max(
+            (
+                len("held") if line.ticket else len(steps(line))
+                for line in lines
+                if not line.failure
+            ),
+            default=7,
+        ),
         loss=max((_LOSS_AT_LEAST, *(len(loss(line)) for line in lines if not line.failure))),
     )
     queued = [run for run, line in pairs if line is not None and line.ticket]
