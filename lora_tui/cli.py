@@ -14,6 +14,7 @@ from lora_tui import (
     cli_queue,
     cli_reports,
     cli_runs,
+    cli_sweep,
 )
 from lora_tui.console import (
     DONE,
@@ -115,5 +116,6 @@ for verb in (
     *cli_chat.VERBS,
     *cli_merge.VERBS,
     *cli_export.VERBS,
+    *cli_sweep.VERBS,
 ):
     main.add_command(verb)

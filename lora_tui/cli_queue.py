@@ -10,11 +10,11 @@ from lora_tui.console import as_json, print_json, run_ids, say
 from lora_tui.core import queue as tickets
 from lora_tui.core import runs, text
 from lora_tui.core.devices import holders
-from lora_tui.core.errors import BadInput
+from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.queue import Ticket
 from lora_tui.core.runs import Run
 from lora_tui.core.summary import headline
-from lora_tui.jobs import control, launch, queue
+from lora_tui.jobs import control, launch, queue, slurm
 
 
 def _option(name: str, words: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -52,8 +52,12 @@ def list_queue(
         control.stop(_waiting(cancel))
     if move:
         queue.move(runs.find(move[0]), _place(move[1]))
-    queue.dispatch()
-    queue.keep_going()
+    try:
+        queue.dispatch()
+        queue.keep_going()
+    except LoraTuiError as error:  # what there is can be listed all the same
+        say(str(error), err=True)
+    slurm.look()
     lines = [*_at_work(), *_in_line()]
     if as_json:
         print_json(lines)
@@ -64,7 +68,8 @@ def list_queue(
         state = "held" if line["held"] else line["state"]
         when = text.duration(max(0.0, time.time() - line["since"])) if line["since"] else ""
         place = str(line["position"] or "")
-        say(f"{place:>3} {line['id']:<36} {state:<9} {line['device']:<8} {when}".rstrip())
+        theirs = line["waits_for"] if line["slurm"] else ""
+        say(f"{place:>3} {line['id']:<36} {state:<9} {line['device']:<8} {when}  {theirs}".rstrip())
 
 
 def _waiting(reference: str) -> Run:
@@ -100,8 +105,9 @@ def _line(
         "held": ticket is not None and ticket.held,
         "device": device,
         "host": ticket.host if ticket else None,
+        "slurm": (ticket.slurm or None) if ticket else None,
         "since": ticket.t if ticket else runs.read_info(run).get("launched"),
-        "waits_for": tickets.standing(run) if ticket else None,
+        "waits_for": slurm.standing(run) if ticket else None,
     }
 
 

@@ -16,16 +16,20 @@ from lora_tui.console import (
     detached,
     preset_argument,
     print_json,
+    ring,
     run_argument,
     say,
+    slurm_options,
 )
-from lora_tui.core import makings, plain, queue, runs, summary, text
+from lora_tui.core import branching, makings, plain, queue, runs, summary, text
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.members import find_job
 from lora_tui.core.metrics import History
 from lora_tui.core.runs import Run
 from lora_tui.core.settings import in_words
-from lora_tui.jobs import control, launch
+from lora_tui.core.signals import ending
+from lora_tui.jobs import branch, control, launch, logout
+from lora_tui.jobs import slurm as slurm_jobs
 from lora_tui.jobs.follow import follow
 
 _SAVING_TAKES_AT_MOST = 600.0
@@ -34,12 +38,25 @@ _SAVING_TAKES_AT_MOST = 600.0
 @click.command()
 @preset_argument
 @click.option("--name", default="", help="What to call the run.")
+@slurm_options
 @detached
 @as_json
-def train(preset: str, settings: tuple[str, ...], name: str, detach: bool, as_json: bool) -> None:
+def train(
+    preset: str,
+    settings: tuple[str, ...],
+    *,
+    name: str,
+    slurm: bool,
+    sbatch: tuple[str, ...],
+    detach: bool,
+    as_json: bool,
+) -> None:
     """Train PRESET, and follow it; ctrl+c leaves it running."""
     chosen = chosen_preset(preset, settings)
-    run = launch.start(chosen, name=name, command=_command())
+    if slurm or sbatch:
+        run = launch.submit(chosen, name=name, command=_command(), options=sbatch)
+    else:
+        run = launch.start(chosen, name=name, command=_command())
     _follow_or_return(run, detach=detach, as_json=as_json)
 
 
@@ -48,12 +65,15 @@ def _command() -> str:
 
 
 def _follow_or_return(run: Run, *, detach: bool, as_json: bool, since: int = 0) -> None:
+    ticket = queue.read(run)
+    if not (ticket and ticket.slurm) and (words := logout.warning()):
+        say(words, err=True)
     if detach:
         print_json(summary.show(run)) if as_json else say(run.id)
         return
     if not as_json:
         say(run.id)
-    if waits := queue.standing(run):
+    if waits := slurm_jobs.standing(run):
         say(f"It is queued: {waits}.", err=True)
     _watch(run, quiet=as_json, since=since)
     _end(run, as_json=as_json)
@@ -65,6 +85,7 @@ def _watch(run: Run, *, quiet: bool, since: int = 0) -> None:
     `since` is where in the file of events to begin, in bytes.
     """
     history = History()
+    is_open = queue.is_open(run)
     try:
         for batch in follow(run, threading.Event(), since=since):
             history.fold(batch)
@@ -79,10 +100,14 @@ def _watch(run: Run, *, quiet: bool, since: int = 0) -> None:
         say(f"Watch it: lora-tui watch {run.id}", err=True)
         say(f"Stop it:  lora-tui stop {run.id}", err=True)
         sys.exit(DONE)
+    if is_open:  # else nobody waited for it
+        ring(ending(summary.headline(run)))
 
 
 def _end(run: Run, *, as_json: bool) -> None:
     """Print how it ended, and leave with the status that says so."""
+    if not run.path.exists():
+        raise LoraTuiError(f"{run.id} is gone: its folder was removed.")
     document = summary.show(run)
     if as_json:
         print_json(document)
@@ -107,6 +132,7 @@ def _tell_state(run: Run, *, as_json: bool) -> None:
 @as_json
 def list_runs(as_json: bool) -> None:
     """List the runs, newest first."""
+    slurm_jobs.look()
     lines = [summary.headline(run) for run in runs.list_runs()]
     if as_json:
         print_json([line.document() for line in lines])
@@ -125,6 +151,7 @@ def list_runs(as_json: bool) -> None:
 @as_json
 def show(run: str, as_json: bool) -> None:
     """Show one run: state, figures, where its files are."""
+    slurm_jobs.look()
     document = summary.show(runs.find(run))
     if as_json:
         print_json(document)
@@ -187,13 +214,41 @@ def pause(run: str, as_json: bool) -> None:
 
 @click.command()
 @run_argument
+@click.option("--from", "step", type=int, metavar="STEP", help="Branch from this checkpoint.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="TABLE.KEY=VALUE", help="Branch with this changed."
+)
+@click.option("--name", default="", help="What to call the branch.")
+@slurm_options
 @detached
 @as_json
-def resume(run: str, detach: bool, as_json: bool) -> None:
-    """Go on: in place if paused, else from the checkpoint."""
+def resume(
+    run: str,
+    *,
+    step: int | None,
+    settings: tuple[str, ...],
+    name: str,
+    slurm: bool,
+    sbatch: tuple[str, ...],
+    detach: bool,
+    as_json: bool,
+) -> None:
+    """Go on: in place if paused, else from the checkpoint.
+
+    With --from, --set or --name a new run, a branch, goes on from a checkpoint of RUN with other
+    settings, say more steps; RUN stays as it is.
+    """
     found = runs.find(run)
+    options = sbatch if slurm or sbatch else None
     since = found.events.stat().st_size if found.events.exists() else 0
-    launch.resume(found)
+    if step is not None or settings or name:
+        plan = branching.plan(found, step, branching.changes(found, settings))
+        for line in plan.told():
+            say(line, err=True)
+        found = branch.start(plan, name=name, command=_command(), options=options)
+        since = 0
+    else:
+        launch.resume(found, options=options)
     _follow_or_return(found, detach=detach, as_json=as_json, since=since)
 
 

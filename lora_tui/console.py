@@ -8,10 +8,12 @@ from typing import Any
 
 import click
 
-from lora_tui.core import chat_settings, events, preset_files, runs, text
+from lora_tui.core import chat_settings, config, events, preset_files, runs, text
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.items import Item
 from lora_tui.core.presets import Preset
+from lora_tui.core.settings import SettingsError
+from lora_tui.core.signals import signals
 
 DONE, FAILED = 0, 1
 
@@ -39,6 +41,19 @@ def say(words: str, *, err: bool = False) -> None:
     click.echo(text.printable(words), err=err)
 
 
+def ring(words: str) -> None:
+    """Tell whoever sits at the terminal, by its bell and a notification; a file is told nothing."""
+    if not sys.stderr.isatty():
+        return
+    try:
+        how = config.load().notify
+    except SettingsError as error:  # what was asked for is done all the same
+        say(str(error), err=True)
+        return
+    sys.stderr.write(signals("lora-tui", words, how, os.environ))
+    sys.stderr.flush()
+
+
 def print_json(document: Any) -> None:
     """Print one JSON document; NaN becomes a word, since JSON has none."""
     click.echo(json.dumps(events.finite(document), indent=1, allow_nan=False))
@@ -46,6 +61,17 @@ def print_json(document: Any) -> None:
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 detached = click.option("--detach", is_flag=True, help="Return at once; the run goes on.")
+
+
+def slurm_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--slurm and --sbatch: let SLURM start it."""
+    command = click.option(
+        "--sbatch",
+        multiple=True,
+        metavar="OPTIONS",
+        help='Options for sbatch, as in "--partition=gpu --time=4:00:00"; means --slurm.',
+    )(command)
+    return click.option("--slurm", is_flag=True, help="Submit it: SLURM starts it.")(command)
 
 
 def run_ids(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:

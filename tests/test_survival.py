@@ -44,12 +44,22 @@ def test_a_run_started_by_keys_outlives_its_terminal_and_is_shown_again() -> Non
         terminal.hang_up()
         assert runs.is_alive(run)
     wait_until(lambda: len(steps(run)) > len(before), 120, "the run did not go on")
-    with Terminal(APP) as terminal:
+    no_tmux, watch = {"TMUX": ""}, [sys.executable, "-m", "lora_tui", "watch", run.id]
+    with Terminal(watch, no_tmux) as watcher, Terminal(APP, no_tmux) as terminal:
         terminal.wait_for(lambda screen: "running" in screen)
         terminal.press("\t\r")
         terminal.wait_for(lambda screen: "loss" in screen and "tokens/s" in screen)
+        terminal.press("q")
+        terminal.wait_for("Presets")
+        watcher.wait_for("step")
         control.stop(run)
         terminal.wait_for(lambda screen: "stopped" in screen, 120)
+        watcher.wait_for_end(120)
+        told = f"demo stopped: step {steps(run)[-1]}/".encode()
+        terminal.pump(30, lambda: b"\x1b]777;notify;lora-tui;" + told in terminal.raw)
+        for screen in (terminal, watcher):
+            assert screen.raw.count(b"\x1b]9;lora-tui: " + told) == 1
+            assert screen.raw.count(b"\a\x1b]9;") == 1 == screen.raw.count(b"\x1b]777;notify;")
     assert control.wait_until_dead(run, 120)
     assert read(run)[: len(before)] == before
     assert steps(run) == list(range(1, len(steps(run)) + 1))

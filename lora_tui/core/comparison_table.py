@@ -155,19 +155,24 @@ def _best(
     comparison: Comparison, values: Sequence[float | None], cells: Sequence[str], sign: int
 ) -> frozenset[int]:
     """The best of each base's group: losses of different bases say nothing of each other."""
-    best: set[int] = set()
+    found: set[int] = set()
     bases = [comparison.base_of(column) for column in comparison.columns]
     for base in {id(one): one for one in bases}.values():
-        own = [
-            (sign * one, at)
-            for at, one in enumerate(values)
-            if bases[at] is base and one is not None and not math.isnan(one)
-        ]
-        if len(own) > 1:
-            top = cells[max(own)[1]]
-            tied = {at for _, at in own if cells[at] == top}
-            best |= tied if len(tied) < len(own) else set()
-    return frozenset(best)
+        own = [one if bases[at] is base else None for at, one in enumerate(values)]
+        found |= best(own, cells, sign)
+    return frozenset(found)
+
+
+def best(values: Sequence[float | None], cells: Sequence[str], sign: int) -> frozenset[int]:
+    """Where the largest (`sign` 1) or the least (-1) are; nowhere if all look alike."""
+    own = [
+        (sign * one, at) for at, one in enumerate(values) if one is not None and not math.isnan(one)
+    ]
+    if len(own) < 2:
+        return frozenset()
+    top = cells[max(own)[1]]
+    tied = frozenset(at for _, at in own if cells[at] == top)
+    return tied if len(tied) < len(own) else frozenset()
 
 
 def _whole(value: float) -> str:

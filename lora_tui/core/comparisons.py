@@ -1,18 +1,19 @@
-"""The comparisons and merges made before: which there are, of what, and how each ended."""
+"""The comparisons, merges and sweeps made before: which there are, of what, how each ended."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lora_tui.core import events, locations, runs, states
+from lora_tui.core import events, locations, runs, states, sweeps
 from lora_tui.core.events import figure
 from lora_tui.core.members import Member
 from lora_tui.core.runs import Run
+from lora_tui.core.sweeps import Sweep
 
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """A comparison or a merge in a line: of whom, when it began, how it stands."""
+    """A comparison, merge or sweep in a line: of whom, when it began, how it stands."""
 
     run: Run
     names: tuple[str, ...]
@@ -43,14 +44,19 @@ def _is_member(document: Any) -> bool:
 
 
 def earlier(most: int = 200) -> list[Earlier]:
-    """The latest of both, newest first; no merge whose members its files do not tell."""
+    """The latest of all, newest first; no merge whose members its files do not tell."""
     found = [
         _read(run, kind)
         for kind in ("compare", "merge")
         for run in runs.list_runs(locations.jobs_folder(kind))[:most]
         if kind == "compare" or members_of(run)
     ]
+    found += map(_of_sweep, sweeps.list_sweeps()[:most])
     return sorted(found, key=lambda one: one.created or 0.0, reverse=True)[:most]
+
+
+def _of_sweep(sweep: Sweep) -> Earlier:
+    return Earlier(Run(sweep.path), (sweep.name,), sweep.created, sweeps.state_of(sweep), "sweep")
 
 
 def _read(run: Run, kind: str) -> Earlier:

@@ -60,8 +60,19 @@ def planned_steps(preset: Preset, rows: int) -> int:
     if training.max_steps > 0:
         return training.max_steps
     batches = math.ceil(rows / training.per_device_train_batch_size)
+    each = math.ceil(batches / preset.engine.processes)  # the last ones are filled up
     return math.ceil(
-        training.num_train_epochs * math.ceil(batches / training.gradient_accumulation_steps)
+        training.num_train_epochs * math.ceil(each / training.gradient_accumulation_steps)
+    )
+
+
+def rows_a_step(preset: Preset) -> int:
+    """How many rows one step takes in, over all its batches and processes."""
+    training = preset.training
+    return (
+        training.per_device_train_batch_size
+        * training.gradient_accumulation_steps
+        * preset.engine.processes
     )
 
 
@@ -69,6 +80,8 @@ def memory_facts(
     preset: Preset, base: Base, place: Place, rows: Report | None
 ) -> tuple[Facts, Facts]:
     """The memory a run takes at its peak with the largest batch that fits, and its parts.
+
+    Several processes take it each: of a GPU of their own, or of their share of the machine's.
 
     `rows` is a report on the preset's data; without one, rows are taken to be as long as they may.
 
@@ -81,13 +94,16 @@ def memory_facts(
     shape = read_shape(base.path)
     found = estimate(preset, base, shape, place.platform, longest=longest)
     parts = [(name, text.size(size)) for name, size in found.parts.items() if size]
+    name = "memory each" if preset.engine.processes > 1 else "memory"
     if place.free is None:
-        return [("memory", text.size(found.total))], parts
-    room = int(TIGHT * place.free)
+        return [(name, text.size(found.total))], parts
+    sharing = 1 if place.platform.on_gpu else preset.engine.processes
+    free = place.free // sharing
+    room = int(TIGHT * free)
     most = largest_batch(preset, base, shape, place.platform, longest=longest, free=room)
     fits = f"batch {most:,}" if most else "not one row"
     return [
-        ("memory", f"{text.size(found.total)} of {text.size(place.free)}"),
+        (name, f"{text.size(found.total)} of {text.size(free)}"),
         ("fits", fits),
     ], parts
 

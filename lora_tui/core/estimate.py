@@ -125,6 +125,8 @@ def estimate(
 ) -> Memory:
     """The peak of a run whose longest row has `longest` tokens, `trained` (None: all) trained.
 
+    Of several processes it is that of each.
+
     On a GPU it is what torch allocates, else the process. LoraTuiError: no layer is targeted.
     """
     run = _Run(preset, base, shape, platform)
@@ -140,6 +142,8 @@ def estimate(
     if run.full and preset.training.gradient_accumulation_steps == 1:
         # They come as activations go, of which a heap gives back no more than the holes.
         gradients = max(0, gradients - logits - (kept + copies if platform.on_gpu else holes))
+    if preset.engine.processes > 1:  # once more, in the buckets they travel in (torch's DDP)
+        gradients += number * run.width
     return Memory(
         program=_WORKSPACES if platform.on_gpu else _PROGRAM + run.kernels(longest),
         weights=round(packed * _NF4) + (base.parameters - packed) * run.stored + copies,

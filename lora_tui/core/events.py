@@ -9,10 +9,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from lora_tui.core.files import sync
+
 Event = dict[str, Any]
 
 FINAL = frozenset({"stopped", "finished", "failed"})
 """The kinds after which a run does nothing more until it is resumed."""
+
+_SYNCED = FINAL | {"checkpoint"}
+"""After these no power cut takes back what was said up to then."""
 
 _CHUNK = 1 << 18
 _LONGEST_LINE = 1 << 24
@@ -43,6 +48,10 @@ def append(path: Path, kind: str, /, **fields: Any) -> Event:
         if written != len(data):
             os.ftruncate(handle, end)
             raise OSError(28, "no space left on device", str(path))
+        if kind in _SYNCED:
+            os.fsync(handle)
+        if not end:
+            sync(path.parent)
     finally:
         os.close(handle)
     return event

@@ -37,6 +37,11 @@ def merges_folder() -> Path:
     return home() / "merges"
 
 
+def sweeps_folder() -> Path:
+    """Sweeps, one folder each: which runs belong together; the runs lie among the others."""
+    return home() / "sweeps"
+
+
 def exports_folder() -> Path:
     """GGUF files of models that no run or merge of this program made, a folder for each."""
     return home() / "exports"

@@ -128,6 +128,7 @@ def _split(preset: Preset) -> tuple[Any, ...]:
     """What decides which rows are trained on."""
     training, data = preset.training, preset.data
     batch = training.per_device_train_batch_size * training.gradient_accumulation_steps
+    batch *= preset.engine.processes
     seen = batch * training.max_steps if training.max_steps > 0 else None
     cut = (preset.model.max_seq_length, data.too_long)
     return *_rows(preset), data.eval_fraction, cut, training.seed, seen

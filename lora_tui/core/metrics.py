@@ -92,7 +92,7 @@ class Snapshot:
         """Seconds that engines worked on it, over all launches; what lay between is left out."""
         if self.launched is None or self.updated is None:
             return None
-        return self.spent + self.updated - self.launched
+        return self.spent + max(0.0, self.updated - self.launched)  # clocks are set back
 
 
 class History:

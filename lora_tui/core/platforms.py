@@ -35,15 +35,16 @@ class Place:
     free: int | None = None
 
 
-def visible_gpus(device: str, visible: str | None) -> str:
+def visible_gpus(device: str, visible: str | None, number: int = 0) -> str:
     """CUDA_VISIBLE_DEVICES for a process that computes on `device`: one GPU, or "" for none.
 
-    `visible` is the variable as it stands, None where it is not set.
+    `visible` is the variable as it stands, None where it is not set; `number` says which of the
+    processes that share a run it is.
     """
     names = [name for name in (visible or "").split(",") if name.strip()]
     if device == "cpu" or visible == "":
         return ""
-    index = int(device.partition(":")[2] or 0)
+    index = int(device.partition(":")[2] or 0) + number
     if names:
         return names[index] if index < len(names) else ""
     return str(index)
@@ -59,7 +60,7 @@ def no_gpu(device: str) -> LoraTuiError:
 
 
 def choose_backend(preset: Preset) -> str:
-    """The preset's backend; `auto` is Unsloth where it is installed.
+    """The preset's backend; `auto` is Unsloth where it is installed and one process computes.
 
     Raises:
         LoraTuiError: Unsloth is asked for and not installed.
@@ -71,7 +72,9 @@ def choose_backend(preset: Preset) -> str:
             'engine.backend is "unsloth", and Unsloth is not installed.',
             'Install it with `make setup`, or set engine.backend = "auto" or "transformers".',
         )
-    return ("unsloth" if installed else "transformers") if asked == "auto" else asked
+    if asked != "auto":
+        return asked
+    return "unsloth" if installed and preset.engine.processes == 1 else "transformers"
 
 
 def refusals(preset: Preset, platform: Platform) -> list[str]:
@@ -83,7 +86,7 @@ def refusals(preset: Preset, platform: Platform) -> list[str]:
     model, lora, training = preset.model, preset.lora, preset.training
     found = []
     if preset.engine.processes > 1:
-        found.append("engine.processes: only 1 is supported yet")
+        found += _refusals_of_several(preset, platform)
     if lora.method == "full" and model.dtype == "float16":
         found.append('model.dtype: weights in "float16" cannot be trained whole; use "auto"')
     if not platform.on_gpu:
@@ -97,6 +100,18 @@ def refusals(preset: Preset, platform: Platform) -> list[str]:
             )
     if lora.method == "lora":
         found += _refusals_of_lora(preset)
+    return found
+
+
+def _refusals_of_several(preset: Preset, platform: Platform) -> list[str]:
+    found = []
+    if platform.backend == "unsloth":
+        found.append('engine.backend: "unsloth" is for one process; use "auto" or "transformers"')
+    if ":" in preset.engine.device:
+        found.append(
+            f'engine.device: "{preset.engine.device}" is one GPU for {preset.engine.processes} '
+            'processes; use "auto" or "cuda"'
+        )
     return found
 
 

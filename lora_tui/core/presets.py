@@ -144,6 +144,11 @@ class TrainingSettings:
         ),
     )
     seed: int = knob(3407, "Seed of everything random.", low=0, high=4_294_967_295)
+    train_sampling_strategy: str = knob(
+        "random",
+        "Order of the rows; group_by_length puts those of like length together: less padding.",
+        choices=("random", "group_by_length"),
+    )
     logging_steps: int = knob(1, "Steps between two points of the chart.", low=1)
     eval_steps: int = knob(0, "Steps between held-out measurements; 0 only at both ends.", low=0)
     save_steps: int = knob(0, "Steps between checkpoints; 0 only at the end or a stop.", low=0)
@@ -166,7 +171,7 @@ class EngineSettings:
         choices=("auto", "unsloth", "transformers"),
     )
     device: str = knob("auto", "auto, cpu, cuda, or one GPU as in cuda:1.")
-    processes: int = knob(1, "GPUs that share one run (torchrun).", low=1, high=1024)
+    processes: int = knob(1, "GPUs that share one run, as by torchrun.", low=1, high=1024)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

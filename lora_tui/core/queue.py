@@ -9,14 +9,14 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from lora_tui.core import devices, files, locations, runs
 from lora_tui.core.errors import LoraTuiError
-from lora_tui.core.events import figure
+from lora_tui.core.events import figure, whole
 from lora_tui.core.runs import Run
 
 
@@ -31,6 +31,8 @@ class Ticket:
     host: str
     t: float
     """When it was queued, in unix seconds."""
+    since: int = 0
+    """How long the run's events were then, in bytes."""
     visible: str | None = None
     """CUDA_VISIBLE_DEVICES of whoever queued it; None where it was not set."""
     slurm: str = ""
@@ -75,10 +77,22 @@ def locked() -> Iterator[None]:
 
 
 def read(run: Run) -> Ticket | None:
-    """The run's ticket; None where it does not wait."""
+    """The run's ticket; None where it does not wait, or nobody can tell."""
+    try:
+        return _read(run)
+    except OSError:
+        return None
+
+
+def _read(run: Run) -> Ticket | None:
+    """As `read`.
+
+    Raises:
+        OSError: it cannot be read at the moment.
+    """
     try:
         said = json.loads(run.ticket.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
     if not isinstance(said, dict):
         return None
@@ -90,6 +104,7 @@ def read(run: Run) -> Ticket | None:
         held=said.get("held") is True,
         host=str(said.get("host") or platform.node()),
         t=figure(said.get("t")) or 0.0,
+        since=whole(said.get("since")) or 0,
         visible=visible if isinstance(visible, str) else None,
         slurm=str(said.get("slurm") or ""),
     )
@@ -101,7 +116,7 @@ def is_open(run: Run) -> bool:
     return read(run) is not None or runs.is_alive(run)
 
 
-def waiting() -> tuple[Ticket, ...]:
+def waiting(read: Callable[[Run], Ticket | None] = read) -> tuple[Ticket, ...]:
     """Every ticket in this home, of whatever machine, in order."""
     try:
         paths = [entry.path for entry in os.scandir(locations.runs_folder())]
@@ -122,7 +137,9 @@ def standing(run: Run) -> str:
         return f"SLURM starts it: job {mine.slurm}"
     if mine.held:
         return "held: it starts when it is released"
-    before = [one for one in tickets[: tickets.index(mine)] if one.host == mine.host]
+    before = [
+        one for one in tickets[: tickets.index(mine)] if one.host == mine.host and not one.slurm
+    ]
     many = sum(1 for one in before if not one.held)
     if many:
         return "1 run starts before it" if many == 1 else f"{many} runs start before it"
@@ -142,6 +159,7 @@ def write(ticket: Ticket) -> None:
         "held": ticket.held,
         "host": ticket.host,
         "t": ticket.t,
+        "since": ticket.since,
     }
     said |= {"visible": ticket.visible} if ticket.visible is not None else {}
     said |= {"slurm": ticket.slurm} if ticket.slurm else {}
@@ -153,19 +171,34 @@ def write(ticket: Ticket) -> None:
         ) from error
 
 
+def _everybody() -> tuple[Ticket, ...]:
+    """As `waiting`, for who is going to change the order by it.
+
+    Raises:
+        LoraTuiError: a ticket cannot be read, so that the order is not known.
+    """
+    try:
+        return waiting(_read)
+    except OSError as error:
+        raise LoraTuiError(
+            f"The queue cannot be read: {error}.", "Nothing was changed; try again."
+        ) from error
+
+
 def join(run: Run, verb: str, *, slurm: str = "") -> Ticket:
     """Put a run behind all that wait.
 
     Raises:
-        LoraTuiError: as `write`.
+        LoraTuiError: the queue cannot be read, or the disk did not take it.
     """
-    last = max((one.position for one in waiting()), default=0.0)
+    last = max((one.position for one in _everybody()), default=0.0)
     ticket = Ticket(
         run=run,
         position=last + 1,
         verb=verb,
         host=platform.node(),
         t=time.time(),
+        since=files.size_of(run.events),
         visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
         slurm=slurm,
     )
@@ -194,9 +227,9 @@ def move(run: Run, place: int) -> None:
     """Let a run that waits be at `place`, from 1 on; beyond the end it is the last.
 
     Raises:
-        LoraTuiError: it does not wait, or the disk did not take it.
+        LoraTuiError: it does not wait, the queue cannot be read, or the disk did not take it.
     """
-    everybody = waiting()
+    everybody = _everybody()
     mine = next((one for one in everybody if one.run == run), None)
     if mine is None:
         raise LoraTuiError(f"{run.id} does not wait.", "`lora-tui queue` lists what does.")

@@ -4,14 +4,17 @@ A run is a folder; whether it lives is whether its `run.lock` is held, so a reus
 `kill -9` cannot deceive.
 """
 
+import errno
 import json
 import os
 import platform
 import re
 import shutil
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,9 @@ from lora_tui.core.preset_files import dumps
 from lora_tui.core.presets import Preset
 
 SCHEMA = 1
+
+_NEW = ".new"  # how the folder of a run ends that is being made
+_STALE = 86_400.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -71,6 +77,21 @@ class Run:
     def ticket(self) -> Path:
         """There while the run waits for its turn (core/queue.py)."""
         return self.path / "queued"
+
+    @property
+    def slurm(self) -> Path:
+        """There while a SLURM job may start the run (core/slurm.py)."""
+        return self.path / "slurm"
+
+    @property
+    def sbatch(self) -> Path:
+        """What was submitted to SLURM."""
+        return self.path / "slurm.sh"
+
+    @property
+    def slurm_log(self) -> Path:
+        """What SLURM and the batch step said, over all starts."""
+        return self.path / "slurm.log"
 
     @property
     def checkpoints(self) -> Path:
@@ -121,15 +142,6 @@ def create(
     name = name or free_name(preset.name or "run")
     created = time.time()
     folder = locations.jobs_folder(kind)
-    try:
-        run = _claim(
-            folder, f"{time.strftime('%Y%m%d-%H%M', time.localtime(created))}-{slug(name)}"
-        )
-    except OSError as error:
-        raise LoraTuiError(
-            f"No run directory can be made in {folder}: {error}.",
-            "Set LORA_TUI_HOME to a folder on a disk with room.",
-        ) from error
     info = {
         "schema": SCHEMA,
         "name": name,
@@ -141,11 +153,22 @@ def create(
         "model": preset.model.name_or_path,
         **({"options": dict(options)} if options else {}),
     }
+    wanted = f"{time.strftime('%Y%m%d-%H%M', time.localtime(created))}-{slug(name)}"
     try:
-        write_atomically(run.preset, dumps(preset))
-        write_atomically(run.info, json.dumps(info, indent=1))
+        private_folder(folder)
+        _remove_stale(folder)
+        new = Run(Path(tempfile.mkdtemp(prefix=".", suffix=_NEW, dir=folder)))
     except OSError as error:
-        shutil.rmtree(run.path, ignore_errors=True)
+        raise LoraTuiError(
+            f"No run directory can be made in {folder}: {error}.",
+            "Set LORA_TUI_HOME to a folder on a disk with room.",
+        ) from error
+    try:
+        write_atomically(new.preset, dumps(preset))
+        write_atomically(new.info, json.dumps(info, indent=1))
+        run = _named(new, folder, wanted)
+    except OSError as error:
+        shutil.rmtree(new.path, ignore_errors=True)
         raise LoraTuiError(
             f"The run was not created: {error}.", "Is there room on the disk?"
         ) from error
@@ -158,31 +181,42 @@ def free_name(wanted: str) -> str:
     return files.free_name(wanted, taken.__contains__)
 
 
-def _claim(folder: Path, wanted: str) -> Run:
-    """Make the run's folder; a second one of the same minute and name gets `-2`.
+def _named(new: Run, folder: Path, wanted: str) -> Run:
+    """Give a whole run its name; a second one of the same minute and name gets `-2`.
 
     Runs and merges are asked for by their ids alike, so no merge gets that of a run.
     """
-    private_folder(folder)
     named = {locations.runs_folder(), locations.merges_folder()}
+    others = named - {folder} if folder in named else set()
     for number in range(1, 10_000):
         path = folder / (wanted if number == 1 else f"{wanted}-{number}")
+        if path.exists() or any((other / path.name).exists() for other in others):
+            continue
         try:
-            path.mkdir(mode=0o700)
-        except FileExistsError:
-            continue
-        if folder in named and any((other / path.name).exists() for other in named - {folder}):
-            path.rmdir()
-            continue
+            new.path.rename(path)
+        except OSError as error:
+            if error.errno in {errno.EEXIST, errno.ENOTEMPTY}:  # another was quicker
+                continue
+            raise
+        files.sync(folder)
         return Run(path)
     raise OSError(f"10,000 runs are called {wanted}")
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove what a crash left of a run that was being made, yesterday or before."""
+    for path in folder.glob(f".*{_NEW}"):
+        with suppress(OSError):
+            if path.stat().st_mtime < time.time() - _STALE:
+                shutil.rmtree(path)
 
 
 def list_runs(folder: Path | None = None) -> list[Run]:
     """Every run, or every report when its folder is given, newest first."""
     folder = folder or locations.runs_folder()
     try:
-        names = [entry.name for entry in os.scandir(folder) if entry.is_dir()]
+        entries = [entry for entry in os.scandir(folder) if entry.name[:1] != "."]
+        names = [entry.name for entry in entries if entry.is_dir()]
     except OSError:
         return []
     crowded = {minute for minute, many in Counter(map(_minute, names)).items() if many > 1}
@@ -240,8 +274,10 @@ def add_to_info(run: Run, **facts: Any) -> None:
     """Add what became known later to `run.json`.
 
     Raises:
-        OSError: the disk did not take it; the old file stays.
+        OSError: it cannot be read, or the disk did not take it; the old file stays.
     """
+    with suppress(FileNotFoundError):
+        run.info.read_bytes()  # what cannot be read now must not be replaced by the new alone
     write_atomically(run.info, json.dumps({**read_info(run), **facts}, indent=1))
 
 

@@ -45,6 +45,7 @@ def show(run: Run) -> dict[str, Any]:
         "kind": info.get("kind", "train"),
         "state": state,
         "held": ticket is not None and ticket.held,
+        "slurm": info.get("slurm"),
         "preset": to_document(preset) if preset else None,
         "model": info.get("model"),
         "device": snapshot.fact("started", "device"),

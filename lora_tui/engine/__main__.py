@@ -9,6 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
+from lora_tui.engine import ranks
+
 _YOUNG = 50_000
 """New objects between two looks for garbage: at Python's 700 those take a tenth of an export."""
 
@@ -40,6 +42,8 @@ def main(arguments: Sequence[str]) -> int:
         print(f"usage: python -m lora_tui.engine {{{'|'.join(VERBS)}}} DIRECTORY", file=sys.stderr)
         return 2
     verb, folder = arguments
+    if ranks.is_one_of_several():
+        ranks.end_with_parent()
     module = import_module(f"lora_tui.engine.{VERBS[verb]}")
     options = {"resume": verb == "resume"} if VERBS[verb] == "train" else {}
     return int(module.main(Path(folder), **options))

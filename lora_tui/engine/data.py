@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lora_tui.core.consequences import planned_steps
+from lora_tui.core.consequences import planned_steps, rows_a_step
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.presets import Preset
 from lora_tui.core.scoring import Task, load_task
@@ -49,10 +49,15 @@ class Data:
     task: Task | None
     max_steps: int
     report: dict[str, Any]
+    stages: tuple[int, ...] = ()
+    """How many of the training rows each ancestor of a branch took, the first one first."""
 
 
-def prepare(preset: Preset, tokenizer: Any) -> Data:
+def prepare(preset: Preset, tokenizer: Any, ancestors: Sequence[Preset] = ()) -> Data:
     """Everything a run learns from and is measured on.
+
+    A branch takes the rows that its `ancestors` took, the first of them first, and holds out the
+    same ones: with more steps it takes more rows, but never one that was held out.
 
     Raises:
         LoraTuiError: the rows cannot be read, fit no format, or none can be trained on.
@@ -61,16 +66,19 @@ def prepare(preset: Preset, tokenizer: Any) -> Data:
     shapes = Shapes(source.columns, preset.data)
     template = ChatTemplate(tokenizer)
     reader = Reader(preset, shapes, template)
-    train_rows, held_out_rows = split(source, preset)
+    line = (*ancestors, preset)
+    train_rows, held_out_rows = split(source, line[0])
     held_out = read_part(reader, held_out_rows, None)
-    train = read_part(reader, train_rows, rows_needed(preset))
+    needed = [rows_needed(one) for one in line]
+    train = read_part(reader, train_rows, None if None in needed else max(filter(None, needed)))
     train.dropped.update(source.broken)
     if not train.examples:
         raise _nothing_left(source, train)
     steps = planned_steps(preset, len(train.examples))
     task = task_of(source)
     report = _report(source, shapes, train, held_out, steps)
-    return Data(train, held_out, shapes, template, task, steps, report)
+    stages = tuple(number for number in needed[:-1] if number is not None)
+    return Data(train, held_out, shapes, template, task, steps, report, stages)
 
 
 def read_part(reader: Reader, rows: Sequence[Row], needed: int | None) -> Part:
@@ -184,11 +192,7 @@ def rows_needed(preset: Preset) -> int | None:
     training = preset.training
     if training.max_steps < 0:
         return None
-    return (
-        training.max_steps
-        * training.per_device_train_batch_size
-        * training.gradient_accumulation_steps
-    )
+    return training.max_steps * rows_a_step(preset)
 
 
 def prompt_of(data: Data, row: Row) -> tuple[str, list[int]] | None:

@@ -8,6 +8,7 @@ from lora_tui.core.files import private_folder
 from lora_tui.core.hardware import usable_cores
 from lora_tui.core.platforms import visible_gpus
 from lora_tui.core.presets import Preset, is_demo
+from lora_tui.engine import ranks
 
 
 def prepare(preset: Preset) -> None:
@@ -23,7 +24,7 @@ def prepare(preset: Preset) -> None:
         TRANSFORMERS_NO_ADVISORY_WARNINGS="1",
         CUDA_DEVICE_ORDER="PCI_BUS_ID",  # cuda:1 is nvidia-smi's 1, not the second fastest
     )
-    os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // ranks.count())))
     # Threads that spin while they wait make two engines on the same cores five times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     choose_device(preset.engine.device)
@@ -35,11 +36,13 @@ def prepare(preset: Preset) -> None:
 def choose_device(device: str) -> None:
     """Let the libraries see exactly the device that the preset names: one GPU, or none.
 
+    Of several processes each sees the next one.
+
     With several GPUs visible to one process, transformers would turn to DataParallel, which TRL
     refuses.
     """
     os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpus(
-        device, os.environ.get("CUDA_VISIBLE_DEVICES")
+        device, os.environ.get("CUDA_VISIBLE_DEVICES"), ranks.number()
     )
     if device == "cpu":
         os.environ["UNSLOTH_FORCE_CPU"] = "1"

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from lora_tui.core import events
-from lora_tui.core.events import Event
+from lora_tui.core import branching, events
+from lora_tui.core.events import Event, whole
 from lora_tui.core.scoring import score
 from lora_tui.engine.data import Data, prompt_of
 from lora_tui.engine.generation import answer
@@ -88,13 +88,17 @@ class Evaluation:
         return next(said, {}).get("base")
 
     def both_ends(self) -> list[Event]:
-        """The first and the latest measurement of the run, over all its processes."""
+        """The first and the latest measurement: over all processes, and what it branched from."""
         measured = list(self._reported("eval"))
         return measured[:1] + measured[1:][-1:]
 
     def _reported(self, kind: str) -> Iterator[Event]:
-        for batch in events.batches(self.job.run.events):
-            yield from (event for event in batch if event["kind"] == kind)
+        for run, left in branching.line(self.job.run):
+            for batch in events.batches(run.events):
+                for event in batch:
+                    is_own = left is None or (whole(event.get("step")) or 0) <= left
+                    if event["kind"] == kind and is_own:
+                        yield event
 
     def _answer(self, prompts: Sequence[Sequence[int]], most_new: int) -> list[str]:
         tokenizer = self.data.template.tokenizer

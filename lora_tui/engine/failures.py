@@ -1,6 +1,7 @@
 """Exceptions of a dozen libraries in the user's words: what happened, why, and what to do."""
 
 import errno
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,6 +100,23 @@ def _disk_full(error: BaseException) -> Explanation | None:
         "Free some room (old runs: `lora-tui runs`, `lora-tui delete`), or set LORA_TUI_HOME to a "
         "larger disk; then resume the run from its last checkpoint.",
     )
+
+
+def _disk_fails(error: BaseException) -> Explanation | None:
+    said = re.search(r"\(os error (\d+)\)", str(error))  # of a library in Rust
+    number = error.errno if isinstance(error, OSError) else int(said[1]) if said else None
+    if number not in _OF_FILES:
+        return None
+    name = getattr(error, "filename", None)
+    return (
+        f"A file cannot be read or written: {f'{name}: ' if name else ''}{os.strerror(number)}.",
+        "Look at the disk (`df`, `mount`, `dmesg`) and at who owns the file; then resume the run "
+        "from its last checkpoint.",
+    )
+
+
+_OF_FILES = {errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.ESTALE, errno.EMFILE}
+_OF_FILES |= {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENFILE}
 
 
 def _gated(error: BaseException) -> Explanation | None:
@@ -257,12 +275,14 @@ _RULES = (
     _missing_library,
     _chat_template,
     _gpu_trouble,
+    _disk_fails,
 )
 
 
 _ELSEWHERE = {
     _out_of_memory: "End what else runs (`lora-tui runs`), or use a machine with more memory.",
     _disk_full: "Free some room (`lora-tui runs`, `lora-tui delete`), then start it again.",
+    _disk_fails: "Look at the disk (`df`, `mount`, `dmesg`) and at who owns the file.",
     _gpu_trouble: "Look at `nvidia-smi` and the system log, then start it again.",
 }
 """What helps where nothing is trained."""

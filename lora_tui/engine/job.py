@@ -15,7 +15,8 @@ from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.platforms import Platform
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
-from lora_tui.engine import backends, environment, failures, locking, machine
+from lora_tui.engine import backends, environment, failures, locking, machine, ranks, supervising
+from lora_tui.engine.divergence import Diverged
 from lora_tui.engine.stopping import Stopping, StopRequested
 
 _TRACE_LINES = 12
@@ -33,7 +34,8 @@ class Job:
 
     def emit(self, kind: str, **fields: Any) -> None:
         """Append an event; fields that are None are left out."""
-        events.append(self.run.events, kind, **fields)
+        if ranks.is_first():
+            events.append(self.run.events, kind, **fields)
 
     def end(self, kind: str, **fields: Any) -> None:
         """Append the final event; from here on a request to stop changes nothing."""
@@ -57,15 +59,17 @@ class TorchJob(Job):
         return machine.peak_memory(self.torch, self.platform.device)
 
 
-def execute(folder: Path, work: Callable[[Job], None]) -> int:
+def execute(folder: Path, work: Callable[[Job], None], *, verb: str = "") -> int:
     """Do `work` in a run directory and return the process's exit code.
 
-    `work` writes the `finished` or `stopped` event itself.
+    `work` writes the `finished` or `stopped` event itself. With a `verb`, which is the one that
+    leads to `work`, as many processes do it as `engine.processes` says.
     """
     os.umask(0o077)  # everything in a run directory is the user's alone
     run = Run(folder.absolute())
     progress: dict[str, Any] = {"step": 0}
-    stop = Stopping(lambda: events.append(run.events, "stopping"))
+    say = ranks.voice(run)
+    stop = Stopping(lambda: say("stopping"))
     try:
         locking.hold(run)
     except LoraTuiError as error:  # the events are those of the engine that holds the lock
@@ -73,24 +77,34 @@ def execute(folder: Path, work: Callable[[Job], None]) -> int:
         return 1
     try:
         stop.listen()
-        _reserve(run).write_bytes(bytes(_RESERVED))
+        if not ranks.is_one_of_several():
+            _reserve(run).write_bytes(bytes(_RESERVED))
         preset = preset_files.load(run.preset)
-        environment.prepare(preset)
-        work(Job(run=run, preset=preset, stop=stop, progress=progress))
+        count = preset.engine.processes
+        if verb and count > 1 and not ranks.is_one_of_several():
+            supervising.supervise(verb, run.path, count=count, stop=stop, progress=progress)
+        else:
+            environment.prepare(preset)
+            work(Job(run=run, preset=preset, stop=stop, progress=progress))
     except StopRequested:
-        events.append(run.events, "stopped", **progress)
+        say("stopped", **progress)
     except BaseException as error:
         stop.requested = True  # so that a request from here on adds nothing
-        _report_failure(run, error, progress)
+        _report_failure(run, error, progress, say)
         return 1
     finally:
-        _reserve(run).unlink(missing_ok=True)
+        _give_room(run)
     return 0
 
 
 def _reserve(run: Run) -> Path:
     """A little room kept free, so that a full disk still lets the run say why it ended."""
     return run.path / ".reserve"
+
+
+def _give_room(run: Run) -> None:
+    if not ranks.is_one_of_several():
+        _reserve(run).unlink(missing_ok=True)
 
 
 def with_torch(job: Job, *, with_backend: bool = True, **facts: Any) -> TorchJob:
@@ -108,6 +122,7 @@ def with_torch(job: Job, *, with_backend: bool = True, **facts: Any) -> TorchJob
 
     torch.set_num_threads(max(1, int(os.environ["OMP_NUM_THREADS"].split(",")[0])))
     chosen = backends.choose_platform(job.preset, torch)
+    ranks.join(on_gpu=chosen.on_gpu)
     started = TorchJob(
         run=job.run,
         preset=job.preset,
@@ -131,20 +146,21 @@ def with_torch(job: Job, *, with_backend: bool = True, **facts: Any) -> TorchJob
     return started
 
 
-def _report_failure(run: Run, error: BaseException, progress: dict[str, Any]) -> None:
-    _reserve(run).unlink(missing_ok=True)
+def _report_failure(
+    run: Run, error: BaseException, progress: dict[str, Any], say: Callable[..., object]
+) -> None:
+    _give_room(run)
     is_training = runs.read_info(run).get("kind", "train") in {"train", "check"}
     summary, hint = failures.explain(error, is_training=is_training)
     lines = "".join(traceback.format_exception(error)).splitlines()
-    try:
-        events.append(
-            run.events,
+    with suppress(OSError):  # the disk is full, or the run was removed: the log has it
+        say(
             "failed",
             summary=failures.without_tokens(summary),
             hint=failures.without_tokens(hint),
             trace_tail=failures.without_tokens("\n".join(lines[-_TRACE_LINES:])),
+            cause="diverged" if isinstance(error, Diverged) else None,
             **progress,
         )
-    finally:
-        with suppress(OSError):
-            print(failures.without_tokens("\n".join(lines)), file=sys.stderr, flush=True)
+    with suppress(OSError):
+        print(failures.without_tokens("\n".join(lines)), file=sys.stderr, flush=True)

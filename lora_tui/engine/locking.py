@@ -30,6 +30,7 @@ def hold(run: Run) -> None:
             f"{run.id} is already running.", f"Follow it: lora-tui watch {run.id}"
         ) from error
     locks.sign(handle, os.getpgrp())
+    os.set_inheritable(handle, True)  # by the processes that share the run
 
 
 def _is_inherited(handle: int) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 from lora_tui.core import hardware
 from lora_tui.core.platforms import cpu_has_bfloat16
+from lora_tui.engine import ranks
 
 _LIBRARIES = (
     "torch",
@@ -45,9 +46,10 @@ def has_bfloat16(torch: Any, device: str) -> bool:
 
 def device_name(torch: Any, device: str) -> str:
     """The device in words, as `run.json` and the model card show it."""
+    times = f"{ranks.count()} x " if ranks.count() > 1 else ""
     if device == "cuda":
-        return f"cuda ({torch.cuda.get_device_name(0)})"
-    return f"cpu ({torch.get_num_threads()} threads)"
+        return f"{times}cuda ({torch.cuda.get_device_name(0)})"
+    return f"{times}cpu ({torch.get_num_threads()} threads)"
 
 
 def total_memory(torch: Any, device: str) -> int:

@@ -1,14 +1,19 @@
 """Results on disk, whole or absent: written aside, then renamed."""
 
+import ctypes
+import errno
 import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.files import sync
+
+_EXCHANGE = 2  # renameat2's flag
+_HERE = -100  # AT_FDCWD: names are as they always are
 
 
 @contextmanager
@@ -29,20 +34,43 @@ def aside(place: Path) -> Iterator[Path]:
         )
     remove_stale(place)
     recover(place)
-    new = _new(place)
+    new = beside(place)
+    missing = [folder for folder in place.parents if not folder.exists()]
     new.mkdir(parents=True)
     handle = os.open(new, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield new
-        for path in new.rglob("*"):
+        if _is_gone(new, handle):
+            raise FileNotFoundError(errno.ENOENT, "It was removed meanwhile", str(new))
+        for path in (new, *new.rglob("*")):
             sync(path)
         _swap(new, place)
+        for path in missing:
+            sync(path.parent)
     except BaseException:
+        gone = _is_gone(new, handle)
         shutil.rmtree(new, ignore_errors=True)
+        if gone:
+            _remove_empty(new.parent)
         raise
     finally:
         os.close(handle)
+
+
+def _is_gone(new: Path, handle: int) -> bool:
+    """Whether another folder stands there, or none: `new` was removed, with what it lay in.
+
+    Libraries make the folders that they write into, where they miss them.
+    """
+    return not (new.exists() and os.path.samestat(new.stat(), os.fstat(handle)))
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove what a library made anew of folders that a user removed."""
+    with suppress(OSError):  # not empty, or not there
+        folder.rmdir()
+        _remove_empty(folder.parent)
 
 
 def recover(place: Path) -> None:
@@ -61,7 +89,7 @@ def remove_stale(place: Path) -> None:
     Raises:
         LoraTuiError: a process that lives writes there.
     """
-    new = _new(place.resolve())
+    new = beside(place.resolve())
     try:
         handle = os.open(new, os.O_RDONLY)
     except OSError:
@@ -78,22 +106,35 @@ def remove_stale(place: Path) -> None:
 
 
 def _swap(new: Path, place: Path) -> None:
-    """Put `new` where `place` is, keeping the old one until the new one stands."""
+    """Put `new` where `place` is: at one stroke, or with the old one kept until it stands."""
     old = _old(place)
     shutil.rmtree(old, ignore_errors=True)
-    if place.exists():
-        place.rename(old)
-    try:
+    if not place.exists():
         new.rename(place)
-    except BaseException:
-        recover(place)
-        raise
+    elif _exchanged(new, place):
+        old = new
+    else:
+        place.rename(old)
+        try:
+            new.rename(place)
+        except BaseException:
+            recover(place)
+            raise
+    sync(place.parent)  # before the old one goes for good
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Let two folders change names; False where the file system or the C library cannot."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    names = os.fsencode(one), os.fsencode(other)
+    return rename is not None and rename(_HERE, names[0], _HERE, names[1], _EXCHANGE) == 0
 
 
 def _old(place: Path) -> Path:
     return place.with_name(f".{place.name}.old")
 
 
-def _new(place: Path) -> Path:
+def beside(place: Path) -> Path:
+    """Where what is to take its place is written."""
     return place.with_name(f".{place.name}.new")

@@ -10,6 +10,7 @@ from transformers.trainer_callback import ExportableState
 from lora_tui.core import files, runs, text
 from lora_tui.core.events import figure
 from lora_tui.core.hardware import free_disk
+from lora_tui.engine import ranks
 from lora_tui.engine.data import Data
 from lora_tui.engine.divergence import Diverged, DivergenceGuard
 from lora_tui.engine.job import TorchJob
@@ -32,6 +33,7 @@ class Report(TrainerCallback, ExportableState):
         self._evaluation: Any = None
         self._guard = DivergenceGuard()
         self._seconds = 0.0
+        self._tokens = self._trained_tokens = 0
         self._mark = time.perf_counter()
         self._best: float | None = None
         self._best_step = 0
@@ -41,6 +43,7 @@ class Report(TrainerCallback, ExportableState):
         """Name the trainer whose steps are reported, and what measures between them."""
         self._trainer, self._evaluation = trainer, evaluation
         trainer.measure, trainer.pause = self._measure, self._pause
+        trainer.best_step = lambda: self._best_step
         self._guard = DivergenceGuard(self._vocabulary)
 
     @property
@@ -53,14 +56,22 @@ class Report(TrainerCallback, ExportableState):
         """What a resumed run has to know."""
         counts = {
             "seconds": self._seconds,
-            "tokens": int(self._trainer.tokens) if self._trainer else 0,
-            "trained_tokens": int(self._trainer.trained_tokens) if self._trainer else 0,
+            "tokens": self._tokens,
+            "trained_tokens": self._trained_tokens,
             "guard": self._guard.state,
             "best": self._best,
             "best_step": self._best_step,
             "since_best": self._since_best,
+            "unlogged": self._unlogged(),
         }
         return {"args": {}, "attributes": counts}
+
+    def _unlogged(self) -> tuple[float, int] | None:
+        """What the next point of the chart is the mean of already; None where nobody trains."""
+        if self._trainer is None:
+            return None
+        losses, since = self._trainer.unlogged
+        return float(losses), since
 
     def recall(self, state: Any) -> None:
         """Go on from the counts in a checkpoint's trainer state."""
@@ -68,13 +79,17 @@ class Report(TrainerCallback, ExportableState):
         if not saved or not state.global_step:
             return
         self._seconds = saved["seconds"]
-        self._trainer.tokens, self._trainer.trained_tokens = (
-            saved["tokens"],
-            saved["trained_tokens"],
-        )
+        self._tokens, self._trained_tokens = saved["tokens"], saved["trained_tokens"]
+        if ranks.is_first():  # the others' own are added to these
+            self._trainer.tokens = self._tokens
+            self._trainer.trained_tokens = self._trained_tokens
         self._guard = DivergenceGuard(self._vocabulary, saved.get("guard"))
         self._best, self._best_step = saved["best"], saved["best_step"]
         self._since_best = saved["since_best"]
+        if not (self.job.run.checkpoints / f"checkpoint-{self._best_step}").is_dir():
+            self._best, self._best_step, self._since_best = None, 0, 0  # nothing to go back to
+        if unlogged := saved.get("unlogged"):
+            self._trainer.take_unlogged(*unlogged)
 
     # --- What the trainer calls ---
 
@@ -85,13 +100,15 @@ class Report(TrainerCallback, ExportableState):
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
         """Watch the loss, and decide what happens after this step."""
-        loss = float(self._trainer.step_loss)  # waits for the device, so the clock is right
+        # Waits for the device, so the clock is right.
+        loss = ranks.mean(float(self._trainer.step_loss))
+        self._tokens, self._trained_tokens, trained = self._counted()
         self._tick()
         step, training = state.global_step, self.job.preset.training
         self.job.progress["step"] = step
-        if training.stop_on_divergence:
+        if training.stop_on_divergence and ranks.is_first():
             try:
-                self._guard.watch(step, loss, int(self._trainer.step_tokens))
+                self._guard.watch(step, loss, trained)
             except Diverged:
                 self._emit_step(state, {"loss": loss})
                 raise
@@ -103,6 +120,12 @@ class Report(TrainerCallback, ExportableState):
             control.should_evaluate = bool(training.early_stopping_patience)
         self._heed_stop(control)
 
+    def _counted(self) -> tuple[int, ...]:
+        """The tokens so far, those trained so far, and those of this step, over all processes."""
+        trainer = self._trainer
+        counts = (trainer.tokens, trainer.trained_tokens, trainer.step_tokens)
+        return tuple(map(int, ranks.total(*map(int, counts))))
+
     def _pause(self) -> bool:
         """Wait between two steps for as long as the run's `pause` is there, with all in memory.
 
@@ -111,25 +134,29 @@ class Report(TrainerCallback, ExportableState):
         state, control = self._trainer.state, self._trainer.control
         if control.should_training_stop or state.global_step >= state.max_steps:
             return False
-        if not self.job.run.pause.exists():
+        if not ranks.shared(self.job.run.pause.exists()):
             return False
         self._tick()
+        if ranks.is_first():
+            self._wait(state.global_step)
+        self._heed_stop(control)  # where the others wait for the first one
+        self._mark = time.perf_counter()
+        return self.was_stopped
+
+    def _wait(self, step: int) -> None:
         began = time.monotonic()
-        self.job.emit("paused", step=state.global_step)
+        self.job.emit("paused", step=step)
         while self.job.run.pause.exists() and not self.job.stop.requested:
             time.sleep(_LOOK)
         waited = time.monotonic() - began
-        self.job.emit("resumed", step=state.global_step, waited=waited)
+        self.job.emit("resumed", step=step, waited=waited)
         with suppress(OSError):  # for want of room: the events have it
             spent = figure(runs.read_info(self.job.run).get("spent")) or 0.0
             runs.add_to_info(self.job.run, spent=spent - waited)
-        self._mark = time.perf_counter()
-        self._heed_stop(control)
-        return self.was_stopped
 
     def _heed_stop(self, control: Any) -> None:
         """End after this step if asked to: with its point on the chart and a checkpoint."""
-        if self.job.stop.requested:
+        if ranks.shared(self.job.stop.requested):
             self.was_stopped = self.was_stopped or self.job.progress["step"] < self.data.max_steps
             control.should_log = control.should_save = control.should_training_stop = True
             control.should_evaluate = False
@@ -154,8 +181,8 @@ class Report(TrainerCallback, ExportableState):
             loss=logs["loss"],
             learning_rate=logs.get("learning_rate"),
             grad_norm=logs.get("grad_norm"),
-            tokens=int(self._trainer.tokens),
-            trained_tokens=int(self._trainer.trained_tokens),
+            tokens=self._tokens,
+            trained_tokens=self._trained_tokens,
             seconds=self._seconds,
             memory_bytes=self.job.peak_memory(),
             max_steps=state.max_steps,
@@ -164,7 +191,9 @@ class Report(TrainerCallback, ExportableState):
     def _measure(self) -> None:
         """Held-out loss between two steps; may end the run for want of improvement."""
         state, control = self._trainer.state, self._trainer.control
-        loss = self._evaluation.measure_quickly(state.global_step)
+        loss = ranks.shared(
+            self._evaluation.measure_quickly(state.global_step) if ranks.is_first() else None
+        )
         self._heed_stop(control)
         control.should_evaluate = False
         self._mark = time.perf_counter()
@@ -173,7 +202,6 @@ class Report(TrainerCallback, ExportableState):
             return
         if self._best is None or loss < self._best:
             self._best, self._best_step, self._since_best = loss, state.global_step, 0
-            state.best_global_step = state.global_step  # its checkpoint is not cleared away
             control.should_save = True
             return
         self._since_best += 1
@@ -186,6 +214,18 @@ class Report(TrainerCallback, ExportableState):
 
     def on_save(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
         """A checkpoint is whole; if the disk would not take another one, the run ends on this."""
+        too_large = ranks.shared(self._saved(state) if ranks.is_first() else None)
+        self._mark = time.perf_counter()
+        is_over = control.should_training_stop or state.global_step >= state.max_steps
+        if too_large and not is_over:
+            self.was_stopped = control.should_training_stop = True
+            self.job.warn(
+                f"Stopped before the disk is full: a checkpoint takes {text.size(too_large)}, and "
+                "another one may not fit. Free some room and resume."
+            )
+
+    def _saved(self, state: Any) -> int:
+        """Report a checkpoint; its bytes if the disk has no room for one more, else 0."""
         path = self.job.run.checkpoints / f"checkpoint-{state.global_step}"
         size = files.size_of(path)
         self.job.emit(
@@ -194,22 +234,11 @@ class Report(TrainerCallback, ExportableState):
             path=str(path.relative_to(self.job.run.path)),
             bytes=size,
         )
-        self._mark = time.perf_counter()
-        if control.should_training_stop or state.global_step >= state.max_steps:
-            return
         result = sum(file.stat().st_size for file in path.glob("*.safetensors"))
         with suppress(OSError):  # a disk that cannot be asked
             # Old checkpoints are cleared after the new one is whole.
-            if free_disk(path) < size + result + _MARGIN:
-                self._end_for_want_of_room(size)
-                control.should_training_stop = True
-
-    def _end_for_want_of_room(self, size: int) -> None:
-        self.was_stopped = True
-        self.job.warn(
-            f"Stopped before the disk is full: a checkpoint takes {text.size(size)}, and another "
-            "one may not fit. Free some room and resume."
-        )
+            return size if free_disk(path) < size + result + _MARGIN else 0
+        return 0
 
     def _tick(self) -> None:
         """Count the time since the last tick as training."""
@@ -235,7 +264,7 @@ class Report(TrainerCallback, ExportableState):
 
     def figures(self) -> dict[str, Any]:
         """What the final event says about speed and memory."""
-        step, tokens = self.job.progress["step"], int(self._trainer.tokens)
+        step, tokens = self.job.progress["step"], self._tokens
         return {
             "seconds_per_step": self._seconds / step if step else None,
             "tokens_per_second": tokens / self._seconds if self._seconds else None,

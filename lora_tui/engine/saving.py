@@ -9,6 +9,7 @@ from lora_tui.core.files import write_atomically
 from lora_tui.core.platforms import CHANGES_BASE
 from lora_tui.engine import placing
 from lora_tui.engine.card import model_card
+from lora_tui.engine.checkpoints import refuse_removed
 from lora_tui.engine.job import TorchJob
 from lora_tui.engine.models import Loaded
 from lora_tui.engine.trainer import check_weights
@@ -34,7 +35,8 @@ class Result:
         if self._changes_base:
             config = self._model.peft_config["default"]
             asked, config.init_lora_weights = config.init_lora_weights, True
-            self._save_adapter(self._start)
+            with placing.aside(self._start) as new:
+                self._save_adapter(new)
             config.init_lora_weights = asked
 
     @property
@@ -46,9 +48,11 @@ class Result:
 
         Raises:
             Diverged: a weight is NaN.
+            LoraTuiError: the run was removed.
             OSError: the disk is full; an older result is untouched.
         """
         check_weights(self.trainer.model, self.trainer.state.global_step)
+        refuse_removed(self.job.run)
         with placing.aside(self.path) as new:
             if self.is_adapter:
                 self._save_adapter(
@@ -66,8 +70,15 @@ class Result:
     def _save_adapter(self, folder: Path, **options: Any) -> None:
         from peft import PeftModel
 
-        # PEFT's own method: Unsloth's replacement may write a pickle.
-        PeftModel.save_pretrained(self._model, str(folder), safe_serialization=True, **options)
+        # PEFT's own method: Unsloth's replacement may write a pickle. Without embeddings, as no
+        # vocabulary grows here: else it asks the base's folder, or the Hub, whether one has.
+        PeftModel.save_pretrained(
+            self._model,
+            str(folder),
+            safe_serialization=True,
+            save_embedding_layers=False,
+            **options,
+        )
 
     def _save_model(self, folder: Path) -> None:
         # In place, so that what is measured afterwards is what is saved.

@@ -5,9 +5,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lora_tui.core import parameters, runs
+from lora_tui.core import branching, parameters, runs
 from lora_tui.core.errors import LoraTuiError
-from lora_tui.engine import checkpoints, data, job, machine
+from lora_tui.engine import checkpoints, data, job, machine, ranks
 from lora_tui.engine.job import Job, TorchJob, with_torch
 from lora_tui.engine.stopping import StopRequested
 
@@ -16,14 +16,27 @@ def main(folder: Path, *, resume: bool) -> int:
     """Train in a run directory; the exit code is 0 for finished and stopped, 1 for failed."""
 
     def work(begun: Job) -> None:
-        checkpoint = checkpoints.last_complete(begun.run) if resume else None
+        checkpoint = _found(begun, resume=resume) if ranks.is_first() else None
         current = with_torch(begun, resumed_from=checkpoint[0] if checkpoint else None)
-        checkpoints.discard_broken(current.run)
         if resume and not checkpoint:
             current.warn("There is no complete checkpoint to resume from, so the run begins again.")
-        train(current, checkpoint)
+        train(current, ranks.shared(checkpoint))
 
-    return job.execute(folder, work)
+    return job.execute(folder, work, verb="resume" if resume else "train")
+
+
+def _found(begun: Job, *, resume: bool) -> tuple[int, Path] | None:
+    """The checkpoint to go on from, once what is no whole one is cleared away."""
+    checkpoints.discard_broken(begun.run)
+    begun_at = branching.origin(begun.run)
+    goes_on = resume or begun_at is not None
+    checkpoint = checkpoints.last_complete(begun.run) if goes_on else None
+    if begun_at is not None and checkpoint is None:
+        raise LoraTuiError(
+            f"The checkpoint that this branch begins with, of step {begun_at.step:,}, is gone.",
+            f"Branch again from {begun_at.of}.",
+        )
+    return checkpoint
 
 
 def train(job: TorchJob, checkpoint: tuple[int, Path] | None) -> None:
@@ -39,21 +52,28 @@ def train(job: TorchJob, checkpoint: tuple[int, Path] | None) -> None:
         job.progress["step"] = checkpoint[0]
 
     tokenizer = models.load_tokenizer(preset)
-    rows = data.prepare(preset, tokenizer)
+    begun_at = branching.origin(job.run)
+    rows = data.prepare(preset, tokenizer, begun_at.ancestors(preset) if begun_at else ())
     job.progress["max_steps"] = rows.max_steps
     if checkpoint:
         _refuse_other_data(job, rows)
+    if begun_at and rows.max_steps <= begun_at.step:
+        raise LoraTuiError(
+            f"This branch begins at step {begun_at.step:,} and would end at {rows.max_steps:,}.",
+            "Branch again with a higher training.max_steps or training.num_train_epochs.",
+        )
     job.emit("data", **rows.report)
 
     loaded = models.load(preset, platform)
     _tell_about(job, loaded, rows)
-    runs.add_to_info(
-        job.run,
-        versions=machine.versions(),
-        device=machine.device_name(job.torch, platform.device),
-        data_fingerprint=rows.report["fingerprint"],
-        base_revision=loaded.revision,
-    )
+    if ranks.is_first():
+        runs.add_to_info(
+            job.run,
+            versions=machine.versions(),
+            device=machine.device_name(job.torch, platform.device),
+            data_fingerprint=rows.report["fingerprint"],
+            base_revision=loaded.revision,
+        )
 
     report = Report(job, rows)
     trainer = build(
@@ -64,25 +84,34 @@ def train(job: TorchJob, checkpoint: tuple[int, Path] | None) -> None:
         rows=rows.train.examples,
         checkpoints=job.run.checkpoints,
         report=report,
+        stages=rows.stages,
     )
     evaluation = Evaluation(job, trainer, rows)
     report.attach(trainer, evaluation)
     result = Result(job, loaded, trainer, tokenizer)
 
-    if not checkpoint:
+    if not checkpoint and ranks.is_first():
         result.keep_start()
         evaluation.measure(0, thorough=True)
     with job.stop.deferred():
+        ranks.wait()
         fit(trainer, rows.max_steps, checkpoint)
-        report.keep_best()
-        result.save()
-        if not report.was_stopped:
-            # Everything is saved: a request now only shortens the measuring.
-            with suppress(StopRequested), job.stop.at_once():
-                evaluation.measure(trainer.state.global_step, thorough=True)
-        result.describe(report.figures(), evaluation.both_ends())
-        ended = "stopped" if report.was_stopped else "finished"
-        job.end(ended, **report.figures(), **result.figures())
+        if ranks.is_first():
+            _conclude(job, trainer, report, evaluation, result)
+        ranks.wait()  # one that left early would disturb the libraries of the others
+
+
+def _conclude(job: TorchJob, trainer: Any, report: Any, evaluation: Any, result: Any) -> None:
+    """Save the result, measure and describe it, and say that the run has ended."""
+    report.keep_best()
+    result.save()
+    if not report.was_stopped:
+        # Everything is saved: a request now only shortens the measuring.
+        with suppress(StopRequested), job.stop.at_once():
+            evaluation.measure(trainer.state.global_step, thorough=True)
+    result.describe(report.figures(), evaluation.both_ends())
+    ended = "stopped" if report.was_stopped else "finished"
+    job.end(ended, **report.figures(), **result.figures())
 
 
 def fit(trainer: Any, max_steps: int, checkpoint: tuple[int, Path] | None) -> None:

@@ -4,29 +4,40 @@ Imported only after the backend: Unsloth replaces TRL's classes as it loads.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy
 import torch
 from datasets import Dataset
-from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainerState
-from trl import SFTConfig, SFTTrainer
+from transformers import (
+    PrinterCallback,
+    ProgressCallback,
+    TrainerCallback,
+    TrainerState,
+    set_seed,
+)
+from trl import SFTConfig
 
+from lora_tui.core.consequences import rows_a_step
 from lora_tui.core.platforms import Platform, compute_dtype
 from lora_tui.core.presets import Preset
-from lora_tui.engine import fused_head
+from lora_tui.core.runs import Run
+from lora_tui.engine import fused_head, placing, ranks
+from lora_tui.engine.checkpoints import prune, refuse_removed
 from lora_tui.engine.collate import Collator, pad_id
 from lora_tui.engine.divergence import REMEDY, Diverged
 from lora_tui.engine.masking import IGNORED, Example
+from lora_tui.engine.order import Order
+from lora_tui.engine.resuming import Resuming
 
 NEVER = 1_000_000_000
 """A number of steps no run reaches."""
 
-KEPT_CHECKPOINTS = 2
 
-
-class Trainer(SFTTrainer):
+class Trainer(Resuming):
     """Counts the tokens of every step, and measures held-out loss over tokens."""
 
     tokens: Any = 0
@@ -35,6 +46,8 @@ class Trainer(SFTTrainer):
     step_tokens: Any = 0
     measure: Callable[[], None]
     pause: Callable[[], bool] = staticmethod(lambda: False)
+    best_step: Callable[[], int] = staticmethod(lambda: 0)
+    _saved_in: Path | None = None
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
         """The batches of the next step, counted as they are handed out.
@@ -55,6 +68,9 @@ class Trainer(SFTTrainer):
         return loss
 
     def _maybe_log_save_evaluate(self, tr_loss: Any, *args: Any, **kwargs: Any) -> None:
+        if ranks.is_one_of_several():
+            # As it will be saved: each goes on from the first one's.
+            tr_loss.fill_(ranks.mean(float(tr_loss)))
         super()._maybe_log_save_evaluate(tr_loss, *args, **kwargs)
         if self._globalstep_last_logged == self.state.global_step:
             tr_loss.zero_()  # transformers subtracts it from itself, and NaN - NaN stays NaN
@@ -87,8 +103,29 @@ class Trainer(SFTTrainer):
         return {}
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        check_weights(self.model, self.state.global_step)
-        super()._save_checkpoint(*args, **kwargs)
+        """A checkpoint, whole or absent; of several processes the first one makes its folder."""
+        step = self.state.global_step
+        check_weights(self.model, step)
+        run = Run(Path(self.args.output_dir).parent)
+        place = run.checkpoints / f"checkpoint-{step}"
+        is_first = self.args.should_save
+        refuse_removed(run)
+        with placing.aside(place) if is_first else nullcontext(placing.beside(place)) as new:
+            self._saved_in = new
+            ranks.wait()
+            super()._save_checkpoint(*args, **kwargs)
+            ranks.wait()
+            self._saved_in = None
+            if is_first:
+                for file in (new / place.name).iterdir():
+                    file.rename(new / file.name)
+                (new / place.name).rmdir()
+        if is_first:
+            prune(run, step, self.best_step())
+
+    def _get_output_dir(self, trial: Any) -> str:
+        """Where transformers writes a folder for each checkpoint: aside."""
+        return str(self._saved_in or super()._get_output_dir(trial))
 
     def load_weights(self, checkpoint: Path) -> None:
         """Take the weights of a checkpoint, and nothing else of it."""
@@ -136,11 +173,13 @@ def build(
     rows: Sequence[Example],
     checkpoints: Path,
     report: TrainerCallback,
+    stages: Sequence[int] = (),
     only_tried: bool = False,
 ) -> Trainer:
     """A trainer whose only voice is `report`.
 
-    With `only_tried` it takes the rows as they stand, and saves nothing.
+    `stages` are those of `Data`. With `only_tried` it takes the rows as they stand, and saves
+    nothing.
     """
     if platform.backend == "transformers" and not platform.on_gpu:
         fused_head.install()
@@ -152,12 +191,33 @@ def build(
         processing_class=tokenizer,
         callbacks=[report],
     )
+    if not only_tried:
+        trainer.order = _order(preset, rows, stages)
+    if ranks.is_one_of_several():
+        # TRL's own figures, which nobody reads: else none could measure without the others.
+        trainer.accelerator.gather_for_metrics = lambda figure: figure
+    if number := ranks.number():
+        set_seed(preset.training.seed + number)  # else each would drop what the first one drops
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     for weight in trainer.model.parameters():
         if weight.requires_grad and preset.lora.method == "lora":
             weight.data = weight.data.float()  # TRL makes a 4-bit base's adapter bfloat16
+    if preset.lora.method == "lora":  # as engine/saving.py: PEFT need not ask about embeddings
+        save = partial(trainer.model.save_pretrained, save_embedding_layers=False)
+        trainer.model.save_pretrained = save
     return trainer
+
+
+def _order(preset: Preset, rows: Sequence[Example], stages: Sequence[int]) -> Order:
+    training = preset.training
+    is_grouped = training.train_sampling_strategy == "group_by_length"
+    return Order(
+        [len(row.input_ids) for row in rows],
+        seed=training.seed,
+        stages=stages,
+        together=rows_a_step(preset) if is_grouped else 0,
+    )
 
 
 def as_dataset(rows: Sequence[Example]) -> Dataset:
@@ -189,11 +249,10 @@ def arguments(
         optim=training.optim,
         seed=training.seed,
         data_seed=training.seed,
-        train_sampling_strategy="sequential" if only_tried else "random",
+        train_sampling_strategy="sequential" if only_tried else training.train_sampling_strategy,
         logging_steps=training.logging_steps,
         save_strategy="no" if only_tried else "steps",
         save_steps=training.save_steps or NEVER,
-        save_total_limit=KEPT_CHECKPOINTS,
         eval_strategy="no",
         gradient_checkpointing=training.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False}
@@ -202,6 +261,7 @@ def arguments(
         bf16=compute == "bfloat16",
         fp16=compute == "float16",
         use_cpu=not platform.on_gpu,
+        ddp_find_unused_parameters=True,  # an expert of a mixture may get no token of a batch
         dataloader_pin_memory=platform.on_gpu,
         max_length=None,
         packing=False,

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from lora_tui.core import events, locks, runs
+from lora_tui.core import events, locks, runs, slurm
 from lora_tui.core import queue as tickets
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.runs import Run
 from lora_tui.core.summary import headline
 from lora_tui.jobs import queue
+from lora_tui.jobs import slurm as slurm_jobs
 
 _LOOK = 0.05  # seconds
 
@@ -130,7 +131,10 @@ def _signal(run: Run, number: signal.Signals) -> None:
     host, pid = locks.holder(run.lock)
     if pid is None:
         raise LoraTuiError(f"{run.id} did not say its process id.", "End its process by hand.")
+    slurm.forbid(run)  # or SLURM starts it again
     if host != platform.node():
+        if slurm_jobs.signal(run, kill=number == signal.SIGKILL):
+            return
         raise LoraTuiError(f"{run.id} runs on {host}, not on this machine.", f"Stop it on {host}.")
     try:
         os.killpg(pid, number)

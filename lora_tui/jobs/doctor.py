@@ -7,9 +7,10 @@ import platform
 import subprocess
 from collections.abc import Iterator
 
-from lora_tui.core import export_tools, hardware, hub, locations, text
+from lora_tui.core import config, export_tools, hardware, hub, locations, text
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.items import Item
+from lora_tui.jobs import logout
 
 _PROVERS = ("cyllama", "xllamacpp")
 _NEEDED = ("torch", "transformers", "peft", "trl", "datasets")
@@ -30,6 +31,9 @@ def examine() -> Iterator[Item]:
     yield _export()
     yield _disk()
     yield _terminal()
+    yield _notifications()
+    if found := logout.look():
+        yield found
     yield _hub()
 
 
@@ -130,6 +134,16 @@ def _terminal() -> Item:
             "terminal", "yellow", detail, "Charts are drawn in ASCII; set LANG=C.UTF-8 for more."
         )
     return Item("terminal", "green", detail)
+
+
+def _notifications() -> Item:
+    try:
+        how = config.load().notify
+    except LoraTuiError as error:
+        return Item("notify", "yellow", error.summary, error.hint)
+    ways = {"bell": how.bell, "desktop": how.desktop, f"command: {how.command}": how.command}
+    named = ", ".join(name for name, is_on in ways.items() if is_on)
+    return Item("notify", "green", named or "off: the app alone tells what happened")
 
 
 def _hub() -> Item:

@@ -1,7 +1,8 @@
-"""`python -m lora_tui.jobs.keeper`: starts what waits, with no app open; ends when nothing does.
+"""`python -m lora_tui.jobs.keeper`: what goes on with no app open.
 
-One process for each home and machine. Whoever queues a run starts it, and so does the app when it
-opens; it holds no state of its own, so that it may be killed at any time.
+It starts what waits, tells how runs end, and stops what a sweep has lost. One process for each home
+and machine; whoever queues a run starts it, and so does the app when it opens. It ends when nothing
+needs it, and what it has to know is in the files, so that it may be killed at any time.
 """
 
 import fcntl
@@ -9,33 +10,102 @@ import os
 import sys
 import time
 
-from lora_tui.core import locations, queue
+from lora_tui.core import config, locations, queue, runs
 from lora_tui.core.errors import LoraTuiError
-from lora_tui.jobs import keeping
+from lora_tui.core.runs import Run
+from lora_tui.jobs import idle, keeping, notify, sweep
+from lora_tui.jobs.idle import IdleWatch
 from lora_tui.jobs.queue import dispatch
 
-_EVERY = 0.5  # seconds
+_EVERY = 1.0  # seconds
+_IDLE_EVERY = 30.0
 
 
 def main() -> int:
-    """Keep the queue going until nothing needs it; a second keeper ends at once."""
+    """Keep things going until nothing needs it; a second keeper ends at once."""
     handle = os.open(keeping.lock(), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return 0
+    ends, idleness = Ends(), Idleness()
     while locations.home().is_dir():  # nothing may be made anew of what was removed
         try:
             dispatch()
+            halves = sweep.halve()
+            ends.tell()
+            idleness.look()
             with queue.locked():  # so that nobody queues a run while this one leaves
-                if not keeping.is_needed():
+                if not (keeping.is_needed() or halves or ends.expected or idleness.waits):
                     os.close(handle)
                     return 0
-        except LoraTuiError as error:  # a full disk passes
+        except (LoraTuiError, OSError) as error:  # a full disk passes
             print(time.strftime("%Y-%m-%d %H:%M:%S"), error, file=sys.stderr, flush=True)
-            time.sleep(10 * _EVERY)
+            time.sleep(5 * _EVERY)
         time.sleep(_EVERY)
     return 0
+
+
+class Ends:
+    """Tells of each run that was at work, and is not any more, once."""
+
+    def __init__(self) -> None:
+        """Runs that ended before this are nobody's news."""
+        self._is_wanted = notify.is_wanted()
+        self._stamps = {run: _stamp(run) for run in runs.list_runs()}
+        self._alive = {run for run in self._stamps if runs.is_alive(run)}
+
+    def tell(self) -> None:
+        """Look once, and run the user's command for what ended."""
+        if not self._is_wanted:
+            return
+        for run in runs.list_runs():
+            stamp = _stamp(run)
+            if self._stamps.get(run) != stamp:  # an engine was started, if only for a moment
+                self._stamps[run] = stamp
+                self._alive.add(run)
+        for run in [run for run in self._alive if not runs.is_alive(run)]:
+            self._alive.remove(run)
+            notify.ended(run)
+
+    @property
+    def expected(self) -> bool:
+        """Whether a run is at work whose end has to be told."""
+        return self._is_wanted and bool(self._alive)
+
+
+def _stamp(run: Run) -> int:
+    """Changes whenever an engine is started: it signs the lock."""
+    try:
+        return run.lock.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+class Idleness:
+    """Tells that the GPU stands idle, where the user wants to know."""
+
+    def __init__(self) -> None:
+        """Begin at once."""
+        try:
+            minutes = config.load().notify.idle_minutes if notify.is_wanted() else 0
+        except LoraTuiError:  # notify's log says so
+            minutes = 0
+        self._minutes, self._watch, self._due = minutes, IdleWatch(minutes), 0.0
+
+    def look(self) -> None:
+        """Look now and then."""
+        now = time.monotonic()
+        if not self._minutes or now < self._due:
+            return
+        self._due = now + _IDLE_EVERY
+        if self._watch.feed(now, at_work=idle.is_any_at_work(), load=idle.load()):
+            notify.idle(self._minutes)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it may have to be told soon."""
+        return self._watch.waits
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Starting runs and other jobs, and letting runs go on."""
 
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from lora_tui.core import queue as tickets
@@ -12,8 +13,9 @@ from lora_tui.core.locations import is_hub_id, jobs_folder, local_path, reports_
 from lora_tui.core.preset_files import changed, load
 from lora_tui.core.presets import Preset, is_demo
 from lora_tui.core.runs import Run
+from lora_tui.core.slurm import forbid
 from lora_tui.core.summary import headline
-from lora_tui.jobs import control, machine, queue
+from lora_tui.jobs import control, machine, queue, slurm
 from lora_tui.jobs.spawn import spawn
 
 KEPT_REPORTS = 10
@@ -42,6 +44,20 @@ def start(
     """
     begin: Callable[[Run, str], object] = queue.submit if kind == "train" else spawn
     return _start(preset, begin, name=name, command=command, kind=kind, options=options)[0]
+
+
+def submit(preset: Preset, *, name: str, command: str, options: Sequence[str]) -> Run:
+    """As `start`, but SLURM starts the run, on a machine of its choice.
+
+    `options` are for its sbatch.
+
+    Raises:
+        LoraTuiError: as `start`, or SLURM does not take it.
+    """
+    slurm.refuse(preset, options)
+    run = runs.create(located(preset), name=name, command=command)
+    _begin(run, "train", partial(slurm.submit, options=options))
+    return run
 
 
 def converse(
@@ -109,8 +125,10 @@ def _make_room(kind: str) -> None:
             runs.delete(old)
 
 
-def resume(run: Run) -> None:
+def resume(run: Run, *, options: Sequence[str] | None = None) -> None:
     """Let a paused or held run go on, or queue one that ended: it restarts at its checkpoint.
+
+    With `options` for its sbatch, none or more, SLURM is to restart it.
 
     Raises:
         LoraTuiError: it is at work already, or it ended as planned.
@@ -130,9 +148,15 @@ def resume(run: Run) -> None:
         raise LoraTuiError(
             f"{run.id} is finished; there is nothing to resume.", "Train it anew for more steps."
         )
-    load(run.preset)
+    preset = load(run.preset)
+    if options is not None:
+        slurm.refuse(preset, options)
     control.go_on(run)
-    queue.submit(run, "resume")
+    if options is None:
+        forbid(run)  # a job that SLURM launches once more would be the second
+        queue.submit(run, "resume")
+    else:
+        slurm.submit(run, "resume", options)
 
 
 def located(preset: Preset) -> Preset:

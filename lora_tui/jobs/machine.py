@@ -32,28 +32,27 @@ def wanted_devices(preset: Preset, visible: str | None) -> Wanted:
     `visible` is CUDA_VISIBLE_DEVICES, None where it is not set.
 
     Raises:
-        LoraTuiError: as `place_of`.
+        LoraTuiError: it asks for a GPU that is not there.
     """
-    place = place_of(preset, visible)
+    device = preset.engine.device
+    if not _gpu_of(device, visible):
+        return devices.wanted(device, preset.engine.processes, ())
     number = len(_gpus_lately(int(time.monotonic() / _FRESH))) or 1
-    names = devices.gpu_names(visible, number) if place.platform.on_gpu else ()
-    return devices.wanted(preset.engine.device, preset.engine.processes, names)
+    names = devices.gpu_names(visible, number)
+    if int(device.partition(":")[2] or 0) >= len(names):
+        raise no_gpu(device)
+    return devices.wanted(device, preset.engine.processes, names)
 
 
-def place_of(preset: Preset, visible: str | None = None) -> Place:
+def place_of(preset: Preset) -> Place:
     """Where `preset` would run, as far as it can be told from outside: the engine asks torch.
-
-    `visible` stands for CUDA_VISIBLE_DEVICES, if not this process's own.
 
     Raises:
         LoraTuiError: it asks for a backend that is not installed, or a GPU that is not there.
     """
-    backend, device = choose_backend(preset), preset.engine.device
-    seen = os.environ.get("CUDA_VISIBLE_DEVICES") if visible is None else visible
-    name = visible_gpus(device, seen)
-    if not name or not _may_have_gpu():
-        if device.startswith("cuda"):
-            raise no_gpu(device)
+    backend = choose_backend(preset)
+    name = _gpu_of(preset.engine.device, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    if not name:
         return Place(Platform(backend, "cpu", cpu_has_bfloat16()), hardware.free_memory())
     try:
         gpu = _gpus_lately(int(time.monotonic() / _FRESH))[int(name)]
@@ -64,6 +63,20 @@ def place_of(preset: Preset, visible: str | None = None) -> Place:
     return Place(Platform(backend, "cuda", bfloat16), total - used)
 
 
+def _gpu_of(device: str, visible: str | None) -> str:
+    """The GPU that `device` is, the first of several, as CUDA_VISIBLE_DEVICES calls it; or "".
+
+    Raises:
+        LoraTuiError: it asks for a GPU that is not there.
+    """
+    name = visible_gpus(device, visible)
+    if name and _may_have_gpu():
+        return name
+    if device.startswith("cuda"):
+        raise no_gpu(device)
+    return ""
+
+
 @lru_cache(maxsize=1)
 def _gpus_lately(_: int) -> list[dict[str, str]]:
     """Asked at most once in a few seconds: nvidia-smi is slow, and forms ask at every key."""
@@ -72,20 +85,32 @@ def _gpus_lately(_: int) -> list[dict[str, str]]:
 
 def _may_have_gpu() -> bool:
     """Whether torch could see a GPU: it is no CPU build, and a driver is there."""
+    return _is_torch_for_gpus() and any(Path(path).exists() for path in _DEVICES)
+
+
+@lru_cache(maxsize=1)
+def _is_torch_for_gpus() -> bool:
     try:
-        version = importlib.metadata.version("torch")
+        return not importlib.metadata.version("torch").endswith("+cpu")
     except importlib.metadata.PackageNotFoundError:
         return False
-    return not version.endswith("+cpu") and any(Path(path).exists() for path in _DEVICES)
 
 
-def refuse(preset: Preset) -> None:
+def refuse(preset: Preset, platform: Platform | None = None) -> None:
     """Make sure that this machine can do what `preset` says, before anything is started.
+
+    `platform` is where it is going to run, if that is not here.
 
     Raises:
         BadInput: it cannot; every key is named.
     """
-    if found := refusals(preset, place_of(preset).platform):
+    here = place_of(preset).platform if platform is None else platform
+    found = refusals(preset, here)
+    if platform is None and here.on_gpu and not found:
+        wanted = wanted_devices(preset, os.environ.get("CUDA_VISIBLE_DEVICES"))
+        if wanted.number > (there := len(wanted.names)):
+            found = [f"engine.processes: {wanted.number} need a GPU each, and {there} are here"]
+    if found:
         raise BadInput(
             "This preset cannot run here as it is written:\n"
             + "\n".join(f"  {line}" for line in found),

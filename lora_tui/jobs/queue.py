@@ -6,16 +6,17 @@ import sys
 import threading
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 
-from lora_tui.core import devices, events, locks, preset_files, queue, runs
+from lora_tui.core import devices, events, locks, preset_files, queue, runs, sweeps
 from lora_tui.core.devices import Taken, Wanted
 from lora_tui.core.errors import LoraTuiError
-from lora_tui.core.events import figure
 from lora_tui.core.files import private_folder
+from lora_tui.core.presets import Preset
 from lora_tui.core.queue import Ticket
 from lora_tui.core.runs import Run
 from lora_tui.core.summary import headline
-from lora_tui.jobs import keeping, machine
+from lora_tui.jobs import keeping, machine, notify, slurm
 from lora_tui.jobs.spawn import spawn
 
 
@@ -58,7 +59,7 @@ def _start_what_can(mine: Run | None = None) -> None:
             continue
         try:
             if not _is_stale(ticket):
-                preset = preset_files.load(ticket.run.preset)
+                preset = _preset(ticket.run, _written(ticket.run))
                 wanted = machine.wanted_devices(preset, ticket.visible)
                 if not _start(ticket, wanted, reserved):
                     # A run of many GPUs comes to its turn only if those behind it leave it some.
@@ -69,6 +70,19 @@ def _start_what_can(mine: Run | None = None) -> None:
             if ticket.run == mine:
                 raise
             _fail(ticket.run, error)
+
+
+@lru_cache(maxsize=1000)
+def _preset(run: Run, _written: int) -> Preset:
+    """What is to run; parsed once, or a hundred that wait keep a keeper busy."""
+    return preset_files.load(run.preset)
+
+
+def _written(run: Run) -> int:
+    try:
+        return run.preset.stat().st_mtime_ns
+    except OSError:  # loading it says so
+        return 0
 
 
 def _start(ticket: Ticket, wanted: Wanted, reserved: set[str]) -> bool:
@@ -105,8 +119,8 @@ def _is_stale(ticket: Ticket) -> bool:
     """Whether the run was started on this ticket, and who did it died before removing it."""
     if runs.is_alive(ticket.run):
         return True
-    starts = (one for one in events.read_ends(ticket.run.events)[1] if one["kind"] == "launched")
-    return any((figure(one.get("t")) or 0.0) >= ticket.t for one in starts)
+    since, _ = events.read_new(ticket.run.events, ticket.since)
+    return any(event["kind"] == "launched" for event in since)
 
 
 def _fail(run: Run, error: LoraTuiError) -> None:
@@ -144,6 +158,7 @@ def _set_held(run: Run, *, held: bool) -> None:
         if ticket is None:
             raise LoraTuiError(f"{run.id} does not wait.", "`lora-tui queue` lists what does.")
         queue.write(replace(ticket, held=held))
+    slurm.hold(run, held=held)
 
 
 def move(run: Run, place: int) -> None:
@@ -178,22 +193,22 @@ def cancel(run: Run) -> bool:
         ticket = queue.read(run)
         if ticket is None:
             return False
-        try:
+        queue.leave(run)
+        with suppress(OSError):  # for want of room; it does not wait any more, which is what counts
             events.append(run.events, "stopped", step=headline(run).step)
-        except OSError as error:
-            raise LoraTuiError(
-                f"{run.id} was not taken out of the queue: {error}.", "Is there room on the disk?"
-            ) from error
-        return queue.leave(run)
+    slurm.cancel(ticket)
+    return True
 
 
 def keep_going() -> None:
-    """Start this machine's keeper if one is needed and none is there.
+    """Start this machine's keeper if one may be needed and none is there; it ends if it is not.
 
     Raises:
         LoraTuiError: it cannot be started.
     """
-    if not keeping.is_needed() or locks.is_held(keeping.lock()):
+    if not (keeping.is_needed() or notify.is_wanted() or sweeps.racing()):
+        return
+    if locks.is_held(keeping.lock()):
         return
     try:
         folder = private_folder(keeping.lock().parent)

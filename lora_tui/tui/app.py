@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 from rich.text import Text
-from textual import work
+from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.reactive import var
@@ -19,9 +19,11 @@ from lora_tui.core.runs import Run
 from lora_tui.core.text import printable
 from lora_tui.tui import machine
 from lora_tui.tui.failures import Reporting, unexpected
+from lora_tui.tui.home_news import Seen
 from lora_tui.tui.look import ascii_only
 from lora_tui.tui.one_at_a_time import asks_to_quit
 from lora_tui.tui.screens.home import HomeScreen
+from lora_tui.tui.telling import Teller
 from lora_tui.tui.typeahead import TypeAhead
 
 _MACHINE_EVERY = 10.0
@@ -64,6 +66,7 @@ class LoraTuiApp(TypeAhead, Reporting):
         super().__init__()
         self.theme = "nord"
         self._first_run = open_run
+        self.teller = Teller(self)
 
     def get_default_screen(self) -> Screen[None]:
         return HomeScreen()
@@ -79,6 +82,7 @@ class LoraTuiApp(TypeAhead, Reporting):
         self.call_after_refresh(self.ask_machine)
         self.call_after_refresh(self.keep_queue)
         self.set_interval(_MACHINE_EVERY, self.ask_machine)
+        self.call_after_refresh(self.teller.begin)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="machine")
     def ask_machine(self) -> None:
@@ -94,6 +98,11 @@ class LoraTuiApp(TypeAhead, Reporting):
 
         with suppress(LoraTuiError):  # the next that is queued tells it
             keep_going()
+
+    @on(Seen)
+    def tell_ends(self, message: Seen) -> None:
+        """Tell which runs ended: Home goes on looking under whatever screen is open."""
+        self.teller.see(message.board)
 
     def _set_machine(self, facts: str) -> None:
         self.machine = facts

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lora_tui.tui.screens.home import HomeScreen
 
 _ACTIONS_OF_THE_PALETTE = {"command_palette", "select", "submit", "copy_text", "other_list"}
-_KINDS = {"compare": "comparison", "merge": "merge"}
+_KINDS = {"compare": "comparison", "merge": "merge", "sweep": "sweep"}
 _WITH_RUNS = (
     ("compare runs", "compare"),
     ("ask runs in a chat", "ask"),

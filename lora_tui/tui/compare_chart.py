@@ -121,12 +121,12 @@ def _layers(lines: dict[str, Points], frame: Canvas, how: Drawing, height: int) 
         figure = new_figure(frame.width, frame.height, frame)
         stroke = "." if how.ascii_only else "braille"
         figure.draw(figure.signal(*split(lines[tag]), marker=stroke).lines(True))
-        _lay(cells, lines_of(figure), frame, "accent" if tag == how.chosen else "faint")
+        lay(cells, lines_of(figure), frame, "accent" if tag == how.chosen else "faint")
     letters = new_figure(frame.width, frame.height, frame)
     for at, (tag, points) in enumerate(lines.items()):
         letters.draw(letters.signal(*split(_places(points, frame, at, len(lines))), marker=tag))
-    _lay(cells, lines_of(letters), frame, "text", strong=how.chosen)
-    return tuple(tuple(_pieces(row)) for row in cells)
+    lay(cells, lines_of(letters), frame, "text", strong=how.chosen)
+    return tuple(tuple(pieces(row)) for row in cells)
 
 
 def _places(points: Points, frame: Canvas, at: int, number_of_lines: int) -> Points:
@@ -145,7 +145,7 @@ def _places(points: Points, frame: Canvas, at: int, number_of_lines: int) -> Poi
 Cell = tuple[str, str]
 
 
-def _lay(
+def lay(
     cells: list[list[Cell]], over: list[str], frame: Canvas, role: str, *, strong: str = ""
 ) -> None:
     """Lay a drawing over what is there; `strong` is a character that stands out."""
@@ -156,7 +156,7 @@ def _lay(
                 cells[y][frame.left + x] = (character, look)
 
 
-def _pieces(row: Sequence[Cell]) -> Iterator[Cell]:
+def pieces(row: Sequence[Cell]) -> Iterator[Cell]:
     """Neighbours of one colour together; a blank takes that of its neighbour."""
     text, role = "", ""
     for character, look in row:

@@ -1,22 +1,25 @@
-"""Back to a comparison or a merge that was made before. Call these from a worker."""
+"""Back to a comparison, a merge or a sweep that was made before. Call these from a worker."""
 
 import asyncio
 from typing import Any
 
 from textual.app import App
 
-from lora_tui.core import comparisons
+from lora_tui.core import comparisons, sweeps
 from lora_tui.core.comparisons import Earlier
 from lora_tui.core.plain import moment
 from lora_tui.core.text import one_line
-from lora_tui.tui import compare_flows, merge_flows
+from lora_tui.tui import compare_flows, merge_flows, sweep_flows
 from lora_tui.tui.columns import cut, left
 from lora_tui.tui.look import STATES, glyph
 from lora_tui.tui.screens.choose import Choose
 
-_DONE = {"compare": "compared", "merge": "merged"}
+_DONE = {"compare": "compared", "merge": "merged", "sweep": "swept"}
 
-_NONE = "Nothing was compared or merged yet: mark runs with space, then press c or m."
+_NONE = (
+    "Nothing was compared or merged yet: mark runs with space, then press c or m. "
+    "Nor was anything swept: s on a preset."
+)
 
 
 async def choose(app: App[Any]) -> None:
@@ -38,5 +41,9 @@ def _in_words(one: Earlier) -> str:
 
 async def open_again(app: App[Any], one: Earlier) -> None:
     """Show it, at work or ended."""
+    if one.kind == "sweep":
+        if sweep := await asyncio.to_thread(sweeps.read, one.run.path):
+            await sweep_flows.open_sweep(app, sweep)
+        return
     flow = merge_flows.open_earlier if one.kind == "merge" else compare_flows.open_comparison
     await flow(app, one.run)

@@ -1,7 +1,7 @@
 """What is done with runs from several screens, step by step. Call these from a worker."""
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from textual.app import App
 
@@ -14,6 +14,10 @@ from lora_tui.core.text import one_line, size
 from lora_tui.jobs import control, launch, queue
 from lora_tui.tui.screens.ask import Ask, Question
 from lora_tui.tui.screens.confirm import Confirm
+from lora_tui.tui.screens.go_on import GoOn
+
+if TYPE_CHECKING:
+    from lora_tui.tui.app import LoraTuiApp
 
 
 async def train(app: App[Any], preset: Preset) -> Run | None:
@@ -37,7 +41,13 @@ async def train(app: App[Any], preset: Preset) -> Run | None:
     answers = await app.push_screen_wait(Ask(f"Train {preset.name}", question, text=text.strip()))
     if answers is None:
         return None
-    return await asyncio.to_thread(launch.start, preset, name=answers[0], command="lora-tui")
+    run = await asyncio.to_thread(launch.start, preset, name=answers[0], command="lora-tui")
+    _warn_of_logout(app)
+    return run
+
+
+def _warn_of_logout(app: App[Any]) -> None:
+    cast("LoraTuiApp", app).teller.warn_of_logout()
 
 
 def _problem(name: str) -> str | None:
@@ -81,22 +91,29 @@ async def later(_app: App[Any], line: Headline) -> bool:
 
 
 async def resume(app: App[Any], line: Headline) -> bool:
-    """Let a paused run go on; restart one that ended early, after saying from where."""
+    """Let a paused run go on; one that ended restarts, or goes on as a branch, after asking."""
     if line.state == "paused":
         await asyncio.to_thread(launch.resume, line.run)
         return True
     steps = await asyncio.to_thread(runs.checkpoint_steps, line.run)
-    where = f"its checkpoint at step {steps[-1]}" if steps else "step 0: no checkpoint is whole"
-    question = Confirm(
-        f"Resume {one_line(line.name)}?",
-        f"It restarts from {where}.",
-        yes="resume",
-        no="leave it",
-        enter=True,
-    )
-    if not await app.push_screen_wait(question):
+    how: str | None = "branch"
+    if line.state != "finished":
+        where = f"its checkpoint at step {steps[-1]}" if steps else "step 0: no checkpoint is whole"
+        text = (
+            f"It restarts from {where}.\n"
+            "Or a new run goes on from a checkpoint, with more steps or another learning rate."
+        )
+        how = await app.push_screen_wait(GoOn(f"Resume {one_line(line.name)}?", text))
+    if how is None:
         return False
-    await asyncio.to_thread(launch.resume, line.run)
+    if how == "branch":
+        from lora_tui.tui import branch_flows
+
+        if await branch_flows.make(app, line) is None:
+            return False
+    else:
+        await asyncio.to_thread(launch.resume, line.run)
+    _warn_of_logout(app)
     return True
 
 

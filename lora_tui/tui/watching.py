@@ -15,6 +15,7 @@ from lora_tui.core.preset_files import load
 from lora_tui.core.runs import Run
 from lora_tui.core.series import smoothed
 from lora_tui.core.text import one_line
+from lora_tui.jobs import slurm
 from lora_tui.jobs.follow import follow
 from lora_tui.tui import chart
 from lora_tui.tui.chart import Options, Rows
@@ -124,11 +125,12 @@ class Watch:
             self._draw(self._frame.snapshot, self._frame.read)
         elif self._frame.state == "queued" and time.monotonic() >= self._due:
             self._due = time.monotonic() + _QUEUE_EVERY
-            if queue.standing(self._run) != self._frame.standing:
+            slurm.look_aside()
+            if slurm.standing(self._run) != self._frame.standing:
                 self._draw(self._frame.snapshot)
 
     def _draw(self, snapshot: Snapshot, read: float | None = None) -> None:
-        standing = queue.standing(self._run)
+        standing = slurm.standing(self._run)
         alive = runs.is_alive(self._run)
         state = states.state_of(snapshot.telling, alive=alive, waits=bool(standing))
         options = self._wanted.value

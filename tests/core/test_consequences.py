@@ -100,6 +100,17 @@ def test_memory_is_said_by_part_with_the_largest_batch_that_fits() -> None:
     assert [name for name, _ in memory_facts(preset, base, unknown, None)[0]] == ["memory"]
 
 
+def test_several_processes_take_their_memory_each() -> None:
+    base = read_base("demo")
+    preset = changed(Preset(), {"model.name_or_path": "demo", "engine.processes": 4})
+    memory, parts = memory_facts(preset, base, PLACE, None)
+    assert memory[0][0] == "memory each" and memory[0][1].endswith("of 2.5 GB")
+    alone = memory_facts(changed(preset, {"engine.processes": 1}), base, PLACE, None)[1]
+    assert dict(parts)["gradients"] != dict(alone)["gradients"]
+    on_gpu = replace(PLACE, platform=Platform("transformers", "cuda", bfloat16=True))
+    assert memory_facts(preset, base, on_gpu, None)[0][0][1].endswith("of 10 GB")
+
+
 def test_rows_known_to_be_short_take_less_memory() -> None:
     base = read_base("demo")
     shapes = {"model.name_or_path": "demo", "training.per_device_train_batch_size": 64}

@@ -56,6 +56,27 @@ def test_an_event_after_a_torn_line_is_not_lost(path: Path) -> None:
     assert kinds(events.read_new(path)[0]) == ["a", "b"]
 
 
+@pytest.mark.parametrize("text", ["", 'a"b\\', '"},{"kind":"x"}', "[{", "Zürich", "\n{}\n"])
+def test_of_every_torn_line_nothing_or_all_is_read_and_what_follows_is_whole(
+    path: Path, text: str
+) -> None:
+    events.append(path, "step", step=1)
+    before = path.read_bytes()
+    events.append(path, "sample", text=text, rows=[{"kind": "row"}, {"a": [1, 2.5]}])
+    whole = path.read_bytes()
+    for length in range(len(before), len(whole) + 1):
+        for torn in (whole[:length], whole[:length].ljust(len(whole), b"\0")):
+            path.write_bytes(torn)
+            seen = kinds(events.read_new(path)[0])
+            assert seen == ["step", "sample"][: 1 + (torn == whole)]
+            events.append(path, "eval", step=2)
+            after, _ = events.read_new(path)
+            assert kinds(after) in (["step", "eval"], ["step", "sample", "eval"])
+            assert after[-1]["step"] == 2
+            if len(after) == 3:  # all but its line break was there
+                assert after[1]["text"] == text and len(torn.rstrip(b"\n")) == len(whole) - 1
+
+
 def test_a_missing_file_is_empty_and_a_shrunk_one_is_read_anew(path: Path) -> None:
     assert events.read_new(path) == ([], 0)
     assert list(events.batches(path)) == [[]]

@@ -27,6 +27,14 @@ def fold(*events: dict[str, Any]) -> Snapshot:
 LAUNCH = {"kind": "launched", "t": 1000.0, "pid": 1}
 
 
+def test_a_clock_that_is_set_back_takes_no_time_away() -> None:
+    snapshot = fold(LAUNCH, step(1), step(2, t=400.0), step(3, t=401.0))
+    assert snapshot.step == 3 and snapshot.elapsed == 0.0 and snapshot.seconds_per_step == 0.5
+    assert [number for number, _ in snapshot.curves["loss"]] == [1, 2, 3]
+    ended = fold(LAUNCH, step(1), {"kind": "finished", "t": 10.0, "step": 1})
+    assert ended.telling == "finished" and ended.elapsed == 0.0
+
+
 def test_a_run_from_launch_to_end() -> None:
     snapshot = fold(
         LAUNCH,

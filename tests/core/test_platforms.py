@@ -19,7 +19,8 @@ GPU = Platform("transformers", "cuda", bfloat16=True)
         (("training.optim=paged_adamw_8bit",), CPU, "training.optim"),
         (("model.dtype=float16",), CPU, "model.dtype"),
         (("model.name_or_path=unsloth/x-bnb-4bit",), CPU, "model.name_or_path"),
-        (("engine.processes=2",), GPU, "engine.processes"),
+        (("engine.processes=2", "engine.backend=unsloth"), CPU, "engine.backend"),
+        (("engine.processes=2", "engine.device=cuda:1"), GPU, "engine.device"),
         (("lora.init_lora_weights=orthogonal", "lora.r=7"), CPU, "lora.r"),
         (("lora.init_lora_weights=pissa", "lora.use_dora=true"), CPU, "lora.use_dora"),
         (("lora.target_modules=q_proj,lm_head",), CPU, "lora.target_modules"),
@@ -39,6 +40,9 @@ def test_shipped_presets_are_refused_only_for_want_of_a_gpu():
 
 def test_unsloth_is_asked_for_by_name_or_taken_when_there(monkeypatch):
     assert platforms.choose_backend(Preset()) == "unsloth"
+    several = preset_files.with_settings(Preset(), ["engine.processes=2"])
+    assert platforms.choose_backend(several) == "transformers"
+    assert platforms.refusals(several, GPU) == []
     monkeypatch.setattr(platforms, "is_installed", lambda name: False)
     assert platforms.choose_backend(Preset()) == "transformers"
     asked = preset_files.with_settings(Preset(), ["engine.backend=unsloth"])

@@ -41,7 +41,7 @@ def test_a_ticket_says_all_that_its_start_needs(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,3")
     run = runs.create(Preset(name="p"))
     ticket = queue.join(run, "resume")
-    assert queue.read(run) == ticket
+    assert queue.read(run) == ticket and ticket.since == 0
     assert (ticket.verb, ticket.visible, ticket.host) == ("resume", "1,3", os.uname().nodename)
     assert ticket.is_ours and not ticket.held
     for garbage in ("", "[]", "{", "\x00"):

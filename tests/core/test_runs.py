@@ -1,8 +1,10 @@
 """Run directories, their states, and the documents made of them."""
 
+import errno
 import fcntl
 import json
 import math
+import os
 import re
 import threading
 from functools import reduce
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.core import events, locations, runs, states, summary
+from lora_tui.core import events, files, locations, runs, states, summary
 from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
@@ -35,6 +37,42 @@ def test_a_new_run_is_private_named_by_time_and_complete() -> None:
     )
     assert states.state_of(None, alive=False) == "stopped"  # it never began
     assert states.state_of(None, alive=False, waits=True) == "queued"
+
+
+def test_a_run_is_whole_from_the_first_moment_it_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[Run]] = []
+    write = files.write_atomically
+
+    def watched(path: Path, text: str) -> None:
+        write(path, text)
+        seen.append(runs.list_runs())
+
+    monkeypatch.setattr(runs, "write_atomically", watched)
+    run = make()
+    assert seen == [[], []] and runs.list_runs() == [run]
+    left = run.path.with_name(".left.new")
+    left.mkdir()
+    make()
+    assert left.is_dir()  # it may be another's, at work
+    os.utime(left, (0, 0))
+    make()
+    assert not left.exists()
+
+
+def test_facts_are_not_added_to_what_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make()
+    before = run.info.read_text()
+
+    def unreadable(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "read_bytes", unreadable)
+        with pytest.raises(OSError, match="Input/output"):
+            runs.add_to_info(run, fact=1)
+    assert run.info.read_text() == before
+    runs.add_to_info(run, fact=1)
+    assert runs.read_info(run) == {**json.loads(before), "fact": 1}
 
 
 def test_no_merge_gets_the_id_of_a_run():

@@ -136,6 +136,10 @@ class Engines:
         run = self.create(preset, f"engine.backend={backend}", *settings)
         return self.warm(run, "train", backend, **environment)
 
+    def pid_of(self, libraries: str) -> int:
+        """The warm process of a set of libraries, once it has begun."""
+        return self._warm[(libraries,)].pid
+
     def close(self) -> None:
         """End those processes: each ends with its input."""
         for engine in self._warm.values():

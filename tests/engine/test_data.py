@@ -150,15 +150,25 @@ def test_no_more_rows_are_read_than_the_steps_will_see(write_rows, tokenizer):
 
 
 @pytest.mark.parametrize(
-    ("rows", "batch", "accumulation", "epochs", "steps"),
-    [(100, 8, 1, 1, 13), (100, 8, 4, 1, 4), (100, 8, 4, 2.5, 10), (3, 8, 4, 1, 1)],
+    ("rows", "batch", "accumulation", "epochs", "processes", "steps"),
+    [
+        (100, 8, 1, 1, 1, 13),
+        (100, 8, 4, 1, 1, 4),
+        (100, 8, 4, 2.5, 1, 10),
+        (3, 8, 4, 1, 1, 1),
+        (100, 8, 1, 1, 2, 7),  # thirteen batches, of which one is taken twice
+        (100, 8, 4, 2.5, 2, 5),
+    ],
 )
-def test_steps_are_planned_as_the_trainer_counts_them(rows, batch, accumulation, epochs, steps):
+def test_steps_are_planned_as_the_trainer_counts_them(
+    *, rows, batch, accumulation, epochs, processes, steps
+):
     preset = preset_for(
         "demo",
         f"training.per_device_train_batch_size={batch}",
         f"training.gradient_accumulation_steps={accumulation}",
         f"training.num_train_epochs={epochs}",
+        f"engine.processes={processes}",
     )
     assert planned_steps(preset, rows) == steps
 

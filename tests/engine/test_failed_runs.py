@@ -58,6 +58,7 @@ def test_the_hubs_refusals_are_named(engines, hub, name, summary, hint):
     assert failed["kind"] == "failed"
     assert summary in failed["summary"]
     assert hint in failed["hint"]
+    assert "cause" not in failed
     assert "Traceback" in ended.log
     assert len(failed["trace_tail"].splitlines()) <= 12
 
@@ -95,6 +96,7 @@ def test_a_model_of_nan_is_stopped_at_its_first_step(engines, few_rows, tmp_path
     assert ended.code == 1
     assert ended.of("step")[-1]["loss"] == "nan"
     assert "NaN at step 1" in ended.events[-1]["summary"]
+    assert ended.events[-1]["cause"] == "diverged"
     assert "learning_rate" in ended.events[-1]["hint"]
     assert not ended.run.adapter.exists()
     assert not list(ended.run.checkpoints.glob("checkpoint-*"))

@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +44,12 @@ def full_disk_in_safetensors():
     # Its words on a full tmpfs. (Never give it /dev/full: it replaces the device by a file.)
     text = "Error while serializing: I/O error: No space left on device (os error 28)"
     raise SafetensorError(text)
+
+
+def a_tokenizer_without_a_folder():
+    from tokenizers import Tokenizer
+
+    Tokenizer.from_file(str(DEMO_MODEL / "tokenizer.json")).save("/no/such/folder/tokenizer.json")
 
 
 def full_disk_in_torch(tmp_path):
@@ -136,6 +143,8 @@ def a_missing_library():
         (a_gpu_without_room_for_cublas, "GPU's memory", "load_in_4bit"),
         (full_disk, "disk is full", "LORA_TUI_HOME"),
         (full_disk_in_safetensors, "disk is full", "resume"),
+        (lambda: Path("/").write_text(""), "/: Is a directory", "resume"),
+        (a_tokenizer_without_a_folder, "No such file or directory", "`df`"),
         (a_model_nobody_has_fetched, "cannot be reached", "model.name_or_path"),
         (data_nobody_has_fetched, "cannot be reached", "data.source"),
         (unknown_targets, "called {'w_pack'}", "all-linear"),

@@ -101,6 +101,8 @@ def test_old_checkpoints_are_cleared_and_state_does_not_grow(short_run):
     import json
 
     assert runs.checkpoint_steps(short_run.run) == [8, 11]
+    names = {path.name for path in short_run.run.checkpoints.iterdir()}
+    assert names == {"checkpoint-8", "checkpoint-11"}
     state = json.loads(
         (short_run.run.checkpoints / "checkpoint-11" / "trainer_state.json").read_text()
     )

@@ -1,5 +1,6 @@
 """A result takes its place whole, or not at all."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +93,16 @@ def test_what_killed_merges_left_goes_with_the_next_one(tmp_path):
 
 def merge_into(out):
     return runs.create(Preset(), name="merge", kind="merge", options={"out": str(out)})
+
+
+def test_a_place_removed_meanwhile_is_not_made_again(tmp_path):
+    """The library that writes makes its folder anew: nothing of that stays."""
+    place = tmp_path / "run" / "merged"
+    with pytest.raises(FileNotFoundError, match="removed meanwhile"), placing.aside(place) as new:
+        shutil.rmtree(tmp_path / "run")
+        new.mkdir(parents=True)
+        (new / "model.safetensors").touch()
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_crash_between_two_renames_is_mended(tmp_path):

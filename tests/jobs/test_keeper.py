@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
-from lora_tui.core import devices, locks, runs
+from lora_tui.core import config, devices, events, locations, locks, runs
 from lora_tui.core import queue as tickets
 from lora_tui.core.presets import Preset
 from lora_tui.core.summary import headline
-from lora_tui.jobs import keeping, launch
+from lora_tui.jobs import keeping, launch, queue
+from lora_tui.jobs.spawn import spawn
 from tools.terminal import wait_until
 
 
@@ -23,6 +25,27 @@ def test_the_keeper_starts_what_waits_and_ends() -> None:
     wait_until(lambda: not locks.is_held(keeping.lock()), 30, "the keeper did not end")
     assert keeping.log().read_text() == "" and busy
     busy.close()
+
+
+def test_the_keeper_tells_of_a_run_that_ended_and_ends(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    locations.home().mkdir(parents=True)
+    command = f'echo "$LORA_TUI_EVENT $LORA_TUI_NAME" >> {told}'
+    config.path().write_text(f"[notify]\ncommand = '{command}'\n")
+    old = runs.create(Preset(name="p"), name="old")
+    old.lock.touch()
+    events.append(old.events, "launched")  # it ended before anybody looked
+    run = runs.create(Preset(name="p"), name="short")
+    with run.lock.open("w") as lock:
+        locks.take(lock.fileno())
+        queue.keep_going()
+        wait_until(lambda: locks.is_held(keeping.lock()), 30, "no keeper came")
+        spawned = runs.create(Preset(name="p"), name="quick")
+        spawn(spawned, "no-such-verb")
+        events.append(run.events, "finished", step=1)
+    wait_until(lambda: told.exists() and told.read_text().count("\n") == 2, 30, "nobody was told")
+    wait_until(lambda: not locks.is_held(keeping.lock()), 30, "the keeper did not end")
+    assert sorted(told.read_text().splitlines()) == ["crashed quick", "finished short"]
 
 
 def test_a_second_keeper_ends_at_once() -> None:

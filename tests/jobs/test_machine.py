@@ -1,6 +1,7 @@
 """Where a run would compute, and what is refused before anything starts."""
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -63,19 +64,38 @@ def test_a_gpu_that_is_not_there_is_refused_too(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("device", "visible", "expected"),
+    ("device", "visible", "number", "expected"),
     [
-        ("auto", None, "0"),
-        ("cuda:1", None, "1"),
-        ("cuda:1", "3,5", "5"),
-        ("auto", "GPU-abc", "GPU-abc"),
-        ("cuda:2", "3,5", ""),
-        ("auto", "", ""),
-        ("cpu", "3", ""),
+        ("auto", None, 0, "0"),
+        ("cuda:1", None, 0, "1"),
+        ("cuda:1", "3,5", 0, "5"),
+        ("auto", "GPU-abc", 0, "GPU-abc"),
+        ("cuda:2", "3,5", 0, ""),
+        ("auto", "", 0, ""),
+        ("cpu", "3", 0, ""),
+        ("auto", None, 1, "1"),
+        ("cuda", "3,5", 1, "5"),
+        ("auto", "3,5", 2, ""),
+        ("cpu", "3,5", 1, ""),
     ],
 )
-def test_a_process_sees_one_gpu_or_none(device: str, visible: str | None, expected: str) -> None:
-    assert visible_gpus(device, visible) == expected
+def test_a_process_sees_one_gpu_or_none(
+    device: str, visible: str | None, number: int, expected: str
+) -> None:
+    assert visible_gpus(device, visible, number) == expected
+
+
+@pytest.mark.parametrize(
+    ("processes", "visible", "is_refused"), [(2, "3,5", False), (3, "3,5", True)]
+)
+def test_processes_need_a_gpu_each(
+    processes: int, visible: str, is_refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_may_have_gpu", lambda: True)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    preset = with_settings(preset_files.find("demo"), [f"engine.processes={processes}"])
+    with pytest.raises(BadInput, match=r"engine\.processes") if is_refused else nullcontext():
+        machine.refuse(preset)
 
 
 def test_only_the_latest_reports_are_kept() -> None:

@@ -131,6 +131,26 @@ def test_a_ticket_whose_run_was_started_is_not_used_twice(busy: devices.Taken) -
     assert order() == [] and headline(run).state == "finished"
 
 
+def test_an_earlier_start_does_not_use_up_a_ticket_whatever_the_clock_says(
+    busy: devices.Taken,
+) -> None:
+    run = runs.create(Preset(name="p"))
+    run.events.write_text('{"t":9e12,"kind":"launched"}\n{"t":9e12,"kind":"stopped"}\n')
+    launch.resume(run)
+    queue.dispatch()
+    assert order() == [run]
+
+
+def test_nobody_joins_a_queue_that_cannot_be_read(busy: devices.Taken) -> None:
+    (waits,) = wait("a")
+    waits.ticket.unlink()
+    waits.ticket.mkdir()  # a folder cannot be read, whoever asks
+    run = runs.create(Preset(name="p"))
+    with pytest.raises(LoraTuiError, match="queue cannot be read"):
+        queue.submit(run, "train")
+    assert tickets.read(run) is None and tickets.read(waits) is None
+
+
 def test_a_ticket_of_another_machine_or_of_slurm_is_left_alone() -> None:
     here, there = (runs.create(Preset(name="p"), name=name) for name in "ab")
     tickets.join(here, "train", slurm="7")

@@ -13,6 +13,7 @@ from lora_tui.core.runs import Run
 from lora_tui.jobs import control, launch
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens.confirm import Confirm
+from lora_tui.tui.screens.go_on import GoOn
 from lora_tui.tui.screens.home import HomeScreen
 
 from .conftest import Maker, say, shown
@@ -188,7 +189,7 @@ async def test_a_crashed_run_shows_its_last_words_and_resumes(
         assert " 24%|##|" in text and "Killed" in text and "10%" not in text
         assert "R goes on from the checkpoint of step 100" in text
         await pilot.press("R")
-        await eventually(pilot, lambda: isinstance(pilot.app.screen, Confirm))
+        await eventually(pilot, lambda: isinstance(pilot.app.screen, GoOn))
         await pilot.press("y")
         frame = await drawn(pilot, lambda frame: frame.state == "starting")
         assert frame.snapshot.step == 100

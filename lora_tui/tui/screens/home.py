@@ -42,6 +42,7 @@ class HomeScreen(MarkingScreen):
         Binding("t", "train", "train", show=False, tooltip="Start a run of the preset"),
         Binding("d", "look('data')", "data", show=False, tooltip="What it would be trained on"),
         Binding("c", "look('check')", "check", show=False, tooltip="Would a run of it work"),
+        Binding("s", "sweep", "sweep", show=False, tooltip="Several runs, with values each"),
         Binding("n", "new_preset", "new", show=False, tooltip="Make a preset from this one"),
         Binding("slash", "find", "find", tooltip="Show only what holds a text"),
         Binding("tab,shift+tab", "other_list", "other list", show=False),
@@ -171,7 +172,7 @@ class HomeScreen(MarkingScreen):
             return line is not None
         if action == "change_run":
             return parameters[0] in changes(line)
-        if action in {"train", "look", "new_preset"}:
+        if action in {"train", "look", "new_preset", "sweep"}:
             return self.row is not None and self.row.entry.preset is not None
         return super().check_action(action, parameters)
 
@@ -233,6 +234,13 @@ class HomeScreen(MarkingScreen):
             self.query_one(RunList).expect(run.id)
             self.look(at_all=True)
             self._app.open_run(run)
+
+    @asks
+    async def action_sweep(self) -> None:
+        from lora_tui.tui import sweep_flows
+
+        if preset := await self._chosen():
+            await sweep_flows.open_form(self.app, preset)
 
     @asks
     async def action_look(self, how: str) -> None:

@@ -18,7 +18,11 @@ class MarkingScreen(Reporting, Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
-            "o", "earlier", "earlier", show=False, tooltip="What was compared or merged before"
+            "o",
+            "earlier",
+            "earlier",
+            show=False,
+            tooltip="What was compared, merged or swept before",
         ),
     ]
 

@@ -199,7 +199,7 @@ class TrainingScreen(Reporting, Screen[None]):
         if action == "pause":
             return frame is not None and frame.state in states.PAUSABLE
         if action == "resume":
-            return frame is not None and frame.state in states.RESUMABLE
+            return frame is not None and frame.state in {*states.RESUMABLE, "finished"}
         if action in {"merge", "export"}:
             return frame is not None and frame.state in {"finished", "stopped"}
         if action == "warnings":

@@ -4,8 +4,10 @@ from textual.content import Content
 from textual.widgets import Static
 
 from lora_tui.core.plain import moment
+from lora_tui.core.queue import Ticket
 from lora_tui.core.summary import Headline
 from lora_tui.core.text import one_line
+from lora_tui.jobs import slurm
 from lora_tui.tui.columns import cut, dash, dot, plain
 from lora_tui.tui.widgets.preset_list import PresetRow
 
@@ -44,7 +46,7 @@ class Detail(Static):
             facts.append(moment(line.created, "%d %b %H:%M"))
         if line.ticket:
             facts.append("held; P releases it" if line.ticket.held else "P holds it")
-            facts.append("< and > move it in the queue")
+            facts.append(_place(line.ticket))
         if line.failure:
             facts.append(line.failure["summary"])
         self._say(line.name, dot().join(facts))
@@ -56,3 +58,11 @@ class Detail(Static):
         content = Content.assemble((name, "bold $text"), f"{dash()}{said}") if name else Content("")
         if content != self.content:
             self.update(content)
+
+
+def _place(ticket: Ticket) -> str:
+    """What is to know of a run's place in the queue; SLURM has a queue of its own."""
+    if not ticket.slurm:
+        return "< and > move it in the queue"
+    slurm.look_aside()
+    return slurm.standing(ticket.run)

@@ -45,7 +45,7 @@ class KeyBar(Widget):
 
     def _ask(self, screen: Screen[object]) -> None:
         """Ask for the keys; below a dialogue they stay as they were."""
-        if not screen.is_current:
+        if not screen.is_active:
             return
         shown: dict[str, tuple[str, str]] = {}
         for active in screen.active_bindings.values():

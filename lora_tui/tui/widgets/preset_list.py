@@ -82,5 +82,6 @@ class PresetList(RowList):
         Binding("d", "screen.look('data')", "data", tooltip="What it would be trained on"),
         Binding("c", "screen.look('check')", "check", tooltip="Would a run of it work"),
         Binding("n", "screen.new_preset", "new", tooltip="Make a preset of your own from it"),
+        Binding("s", "screen.sweep", "sweep", tooltip="Several runs of it, with values each"),
         Binding("tab", "screen.other_list", "runs"),
     ]

@@ -24,7 +24,7 @@ NO_RUNS = (
 )
 
 PAUSE = "Wait after this step with all in memory, or hold it in the queue; again, it goes on"
-RESUME = "Go on: in place if it is paused, else from its last checkpoint"
+RESUME = "Go on: in place if it is paused, else from a checkpoint, here or as a branch"
 
 _EARLIER = "Let it start one earlier: the queue stands in its order"
 _STATE, _LOSS_AT_LEAST, _CURVE, _TIME = 8, 5, 6, 5
@@ -165,7 +165,7 @@ def changes(line: Headline | None) -> set[str]:
         found |= {"earlier", "later"}
     if line.state in states.PAUSABLE:
         found.add("pause")
-    if line.state in states.RESUMABLE:
+    if line.state in {*states.RESUMABLE, "finished"}:  # a finished one as a branch
         found.add("resume")
     return found
 
