@@ -19,6 +19,7 @@ from tools.terminal import wait_until
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "sinfo")
 _CONFIGURATION = """\
 ClusterName=test
+GresTypes=gpu
 SlurmctldHost={node}(127.0.0.1)
 SlurmctldPort={controller_port}
 SlurmdPort={node_port}
@@ -47,7 +48,7 @@ SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.log
-NodeName={node} NodeAddr=127.0.0.1 CPUs=1 State=UNKNOWN
+NodeName={node} NodeAddr=127.0.0.1 CPUs=1 Gres=gpu:1 State=UNKNOWN
 PartitionName=low Nodes={node} Default=YES MaxTime=INFINITE State=UP PriorityTier=1
 PartitionName=high Nodes={node} MaxTime=INFINITE State=UP PriorityTier=2
 """
@@ -89,6 +90,8 @@ class Slurm:
                 folder=folder,
             )
         )
+        # A GPU to be asked for; what computes under it sees only its number.
+        (folder / "gres.conf").write_text("Name=gpu File=/dev/null\n")
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -167,12 +170,12 @@ class Slurm:
 
 
 def _steps(folder: Path) -> list[psutil.Process]:
-    """The processes that watch over jobs: they belong to nobody, and know the configuration."""
+    """The processes that watch over jobs: they are nobody's children, and write the node's log."""
     found = []
     for process in psutil.process_iter(["name"]):
         with suppress(psutil.Error):
-            if "slurmstepd" in (process.info["name"] or "") and str(folder) in str(
-                process.environ().get("SLURM_CONF", "")
+            if "slurmstepd" in process.info["name"] and any(
+                Path(file.path).is_relative_to(folder) for file in process.open_files()
             ):
                 found.append(process)
     return found

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from lora_tui.core import text
+from lora_tui.core import states, text
 from lora_tui.core.comparison_table import LEAST_GAIN, Line, best
 from lora_tui.core.sweep_rows import Row
 
@@ -24,7 +24,7 @@ def table(rows: Sequence[Row]) -> list[Line]:
 
 
 def _columns(rows: Sequence[Row]) -> Iterator[tuple[str, Value, Callable[..., str], int]]:
-    """Label, value, how it is written, and which is best: 1 the largest, -1 the least."""
+    """Label, value, how it is written, and which of those that ended is best: 1 the largest."""
     yield "trained", lambda row: row.trainable, text.count, -1
     yield "saved", lambda row: row.saved, text.size, -1
     yield "s/step", lambda row: row.seconds_per_step, text.number, -1
@@ -43,7 +43,10 @@ def _line(
 ) -> Line:
     values = [value(row) for row in rows]
     cells = tuple(write(one) if one is not None else "-" for one in values)
-    return Line(name, cells, best(values, cells, sign))
+    ended = [
+        one if row.state in states.ENDED else None for one, row in zip(values, rows, strict=True)
+    ]
+    return Line(name, cells, best(ended, cells, sign))
 
 
 def _steps(row: Row) -> str:

@@ -7,10 +7,11 @@ needs it, and what it has to know is in the files, so that it may be killed at a
 
 import fcntl
 import os
+import platform
 import sys
 import time
 
-from lora_tui.core import config, locations, queue, runs
+from lora_tui.core import config, locations, locks, queue, runs
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.runs import Run
 from lora_tui.jobs import idle, keeping, notify, sweep
@@ -66,7 +67,8 @@ class Ends:
                 self._alive.add(run)
         for run in [run for run in self._alive if not runs.is_alive(run)]:
             self._alive.remove(run)
-            notify.ended(run)
+            if locks.holder(run.lock)[0] == platform.node():  # else another keeper tells it
+                notify.ended(run)
 
     @property
     def expected(self) -> bool:

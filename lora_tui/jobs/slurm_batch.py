@@ -168,6 +168,7 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) != 1 or not (job := os.environ.get("SLURM_JOB_ID")):
         print("SLURM starts this: lora-tui train PRESET --slurm", file=sys.stderr)
         return 2
+    _forget_other_makers()
     run = Run(Path(arguments[0]))
     batch = Batch(run, job)
     batch.listen()
@@ -179,6 +180,14 @@ def main(arguments: Sequence[str]) -> int:
     if batch.began and not locks.is_held(keeping.lock()):  # else this machine's keeper tells
         _tell(run)
     return code
+
+
+def _forget_other_makers() -> None:
+    """Drop AMD's variables where no GPU of theirs is: SLURM sets them for any, and Unsloth
+    believes them.
+    """
+    if not Path("/dev/kfd").exists():
+        os.environ.pop("ROCR_VISIBLE_DEVICES", None)
 
 
 def _tell(run: Run) -> None:

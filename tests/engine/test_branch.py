@@ -45,9 +45,10 @@ def branched(engines, monkeypatch):
     """Makes a branch and trains it."""
     monkeypatch.setenv("LORA_TUI_HOME", str(engines.home))
 
-    def make(ended, step, **changes):
+    def make(ended, step, before=lambda run: None, **changes):
         values = {f"training.{name}": value for name, value in changes.items()}
         run = branch(branching.plan(ended.run, step, values), name="branch")
+        before(run)
         return engines.warm(run, "resume", preset_files.load(run.preset).engine.backend)
 
     return make
@@ -139,6 +140,21 @@ def test_it_resumes_and_branches_again(by_transformers, branched, engines):
     (again.run.adapter / "adapter_model.safetensors").unlink()  # as if it had crashed at its end
     resumed = engines.warm(again.run, "resume", "transformers")
     assert resumed.events[-1]["kind"] == "finished" and resumed.events[-1]["step"] == 11
+
+
+def test_a_best_step_that_did_not_come_along_is_forgotten(by_transformers, branched):
+    """Early stopping could not go back to it, and would wait for a loss that is never reached."""
+
+    def long_ago(run):
+        path = run.checkpoints / "checkpoint-5" / "trainer_state.json"
+        state = json.loads(path.read_text("utf-8"))
+        state["stateful_callbacks"]["Report"]["attributes"] |= {"best": 0.0, "best_step": 3}
+        path.unlink()  # it is shared with the run's own
+        path.write_text(json.dumps(state), "utf-8")
+
+    ended = branched(by_transformers, 5, long_ago, eval_steps=1, early_stopping_patience=2)
+    assert ended.events[-1]["step"] == 8, ended.log
+    assert not any("Stopped early" in one["text"] for one in ended.of("warning"))
 
 
 def test_a_branch_whose_checkpoint_is_gone_never_begins_anew(by_transformers, branched, engines):

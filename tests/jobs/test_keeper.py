@@ -1,5 +1,6 @@
 """The process that goes on with the queue: it comes when needed and ends when nothing waits."""
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -35,14 +36,18 @@ def test_the_keeper_tells_of_a_run_that_ended_and_ends(tmp_path: Path) -> None:
     old = runs.create(Preset(name="p"), name="old")
     old.lock.touch()
     events.append(old.events, "launched")  # it ended before anybody looked
-    run = runs.create(Preset(name="p"), name="short")
-    with run.lock.open("w") as lock:
-        locks.take(lock.fileno())
+    run, elsewhere = (runs.create(Preset(name="p"), name=name) for name in ("short", "far"))
+    with run.lock.open("w") as lock, elsewhere.lock.open("w") as far:
+        for name, handle in (platform.node(), lock), ("another-machine", far):
+            locks.take(handle.fileno())
+            handle.write(f"{name} 4242\n")
+            handle.flush()
         queue.keep_going()
         wait_until(lambda: locks.is_held(keeping.lock()), 30, "no keeper came")
         spawned = runs.create(Preset(name="p"), name="quick")
         spawn(spawned, "no-such-verb")
-        events.append(run.events, "finished", step=1)
+        for one in (elsewhere, run):
+            events.append(one.events, "finished", step=1)
     wait_until(lambda: told.exists() and told.read_text().count("\n") == 2, 30, "nobody was told")
     wait_until(lambda: not locks.is_held(keeping.lock()), 30, "the keeper did not end")
     assert sorted(told.read_text().splitlines()) == ["crashed quick", "finished short"]

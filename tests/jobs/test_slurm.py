@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lora_tui.core import events, queue, runs, slurm, summary
+from lora_tui.core import config, events, queue, runs, slurm, summary
 from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.preset_files import find, with_settings
 from lora_tui.core.presets import Preset
@@ -39,15 +39,15 @@ def real(cluster: Slurm, monkeypatch: pytest.MonkeyPatch) -> Slurm:
     return cluster
 
 
-def short() -> Preset:
+def short(device: str = "cpu") -> Preset:
     """Twelve steps on rows of its own, none held out: measuring takes longer than training."""
     rows = Path.home() / "rows.jsonl"
     rows.write_text("".join(ROW % number for number in range(40)))
-    return with_settings(find("demo"), [*SHORT, f"data.source={rows}"])
+    return with_settings(find("demo"), [*SHORT, f"data.source={rows}", f"engine.device={device}"])
 
 
-def submit(name: str, *options: str) -> tuple[Run, str]:
-    run = launch.submit(short(), name=name, command="", options=options)
+def submit(name: str, *options: str, device: str = "cpu") -> tuple[Run, str]:
+    run = launch.submit(short(device), name=name, command="", options=options)
     allowed = slurm.allowed(run)
     assert allowed and allowed[1] == platform.node()
     return run, allowed[0]
@@ -183,7 +183,8 @@ def test_a_job_that_waits_is_held_released_cancelled_or_lost(real: Slurm) -> Non
         submit("refused", "--partition=nowhere")
     assert runs.list_runs() == []
 
-    run, job = submit("waits", later)
+    config.path().write_text(f'[slurm]\noptions = "{later}"\n')
+    run, job = submit("waits")
     control.pause(run)
     reason = ("squeue", "--noheader", f"--jobs={job}", "--format=%r")
     assert summary.show(run)["held"] and "JobHeld" in real.ask(*reason)
@@ -197,7 +198,7 @@ def test_a_job_that_waits_is_held_released_cancelled_or_lost(real: Slurm) -> Non
     assert state(run) == "stopped" and slurm.allowed(run) is None
     wait_until(lambda: real.state(job) == "CANCELLED", 60, "the job waits on")
 
-    launch.resume(run, options=[later])
+    launch.resume(run, options=[])
     (again, _) = slurm.allowed(run) or ("", "")
     assert again != job and state(run) == "queued"
     real.ask("scancel", again)
@@ -208,10 +209,11 @@ def test_a_job_that_waits_is_held_released_cancelled_or_lost(real: Slurm) -> Non
     assert queue.read(run) is None and launches(run) == []
 
 
-def test_a_run_on_another_machine_is_stopped_and_stays_so(
+def test_a_run_on_a_gpu_of_another_machine_is_stopped_and_stays_so(
     real: Slurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, job = submit("elsewhere")
+    run, job = submit("elsewhere", device="auto")
+    assert "TresPerNode=gres:gpu:1" in real.ask("scontrol", "show", "job", job)
     pause_at_work(run)
     with monkeypatch.context() as login_node:
         login_node.setattr(platform, "node", lambda: "login")

@@ -83,7 +83,8 @@ async def test_it_fills_in_as_the_runs_go_on() -> None:
             assert "c ■ r32  stopped" in shown(pilot)  # it never began
             events.append(run.events, "step", step=60, loss=1.0, seconds=18.0)
             events.append(run.events, "eval", step=60, loss=1.111)
-            await until(pilot, lambda: "60/120" in shown(pilot) and "1.111★" in shown(pilot))
+            await until(pilot, lambda: "60/120" in shown(pilot) and "1.111" in shown(pilot))
+            assert "1.111★" not in shown(pilot)  # the best is one that ended
             runs.delete(sweep.runs[2])
             await until(pilot, lambda: "c   r32  gone" in shown(pilot))
             await press(pilot, "down", "down", "enter")
