@@ -24,7 +24,7 @@ from lora_tui.core import (
     comparison_table,
     locations,
     prompts,
-    runs,
+    references,
 )
 from lora_tui.core.comparison import Comparison, Folding, read
 from lora_tui.core.comparison_table import Line
@@ -79,7 +79,7 @@ def compare(
             raise BadInput(
                 "--open shows a comparison made before.", "Leave names, --prompts and --data out."
             )
-        run = runs.find(earlier, locations.comparisons_folder())
+        run = references.find(earlier, locations.comparisons_folder())
         found = read(run)
     else:
         run, found = _measured(

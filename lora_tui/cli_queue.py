@@ -8,7 +8,7 @@ import click
 
 from lora_tui.console import as_json, print_json, run_ids, say
 from lora_tui.core import queue as tickets
-from lora_tui.core import runs, text
+from lora_tui.core import references, runs, text
 from lora_tui.core.devices import holders
 from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.queue import Ticket
@@ -45,13 +45,13 @@ def list_queue(
     the machine this command, or the app, lets them go on.
     """
     if hold:
-        queue.hold(runs.find(hold))
+        queue.hold(references.find(hold))
     if release:
         launch.resume(_waiting(release))
     if cancel:
         control.stop(_waiting(cancel))
     if move:
-        queue.move(runs.find(move[0]), _place(move[1]))
+        queue.move(references.find(move[0]), _place(move[1]))
     try:
         queue.dispatch()
         queue.keep_going()
@@ -73,7 +73,7 @@ def list_queue(
 
 
 def _waiting(reference: str) -> Run:
-    run = runs.find(reference)
+    run = references.find(reference)
     if tickets.read(run) is None:
         raise BadInput(f"{run.id} does not wait.", "`lora-tui queue` lists what does.")
     return run

@@ -21,7 +21,7 @@ from lora_tui.console import (
     say,
     slurm_options,
 )
-from lora_tui.core import branching, makings, plain, queue, runs, summary, text
+from lora_tui.core import branching, makings, plain, queue, references, runs, summary, text
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.members import find_job
 from lora_tui.core.metrics import History
@@ -152,7 +152,7 @@ def list_runs(as_json: bool) -> None:
 def show(run: str, as_json: bool) -> None:
     """Show one run: state, figures, where its files are."""
     slurm_jobs.look()
-    document = summary.show(runs.find(run))
+    document = summary.show(references.find(run))
     if as_json:
         print_json(document)
         return
@@ -176,7 +176,7 @@ def _assignments(changes: Mapping[str, Any]) -> str:
 @as_json
 def watch(run: str, as_json: bool) -> None:
     """Follow a run in plain lines until it ends; ctrl+c leaves it running."""
-    found = runs.find(run)
+    found = references.find(run)
     _watch(found, quiet=as_json)
     _end(found, as_json=as_json)
 
@@ -187,7 +187,7 @@ def watch(run: str, as_json: bool) -> None:
 @as_json
 def stop(run: str, kill: bool, as_json: bool) -> None:
     """Stop a run: it ends its step, saves a checkpoint and the adapter."""
-    found = runs.find(run)
+    found = references.find(run)
     (control.kill if kill else control.stop)(found)
     if not control.wait_until_dead(found, _SAVING_TAKES_AT_MOST):
         raise LoraTuiError(
@@ -202,7 +202,7 @@ def stop(run: str, kill: bool, as_json: bool) -> None:
 @as_json
 def pause(run: str, as_json: bool) -> None:
     """Let a run wait between two steps; all stays in memory."""
-    found = runs.find(run)
+    found = references.find(run)
     control.pause(found)
     if not control.wait_until_paused(found, _SAVING_TAKES_AT_MOST):
         raise LoraTuiError(
@@ -238,7 +238,7 @@ def resume(
     With --from, --set or --name a new run, a branch, goes on from a checkpoint of RUN with other
     settings, say more steps; RUN stays as it is.
     """
-    found = runs.find(run)
+    found = references.find(run)
     options = sbatch if slurm or sbatch else None
     since = found.events.stat().st_size if found.events.exists() else 0
     if step is not None or settings or name:
@@ -258,7 +258,7 @@ def resume(
 @as_json
 def delete(run: str, yes: bool, as_json: bool) -> None:
     """Delete a run and everything made in it, or a merge of several."""
-    found = find_job(run) or runs.find(run)
+    found = find_job(run) or references.find(run)
     makings.refuse_at_work(found)
     if sys.stdin.isatty() and not (yes or as_json):
         click.confirm(f"Remove {found.id} and all that was made in it for good?", abort=True)

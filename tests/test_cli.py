@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.core import events, runs
+from lora_tui.core import events, references, runs
 from lora_tui.core.preset_files import changed, with_settings
 from lora_tui.core.presets import PROJECTIONS, Preset
 from tools.terminal import Terminal
@@ -181,7 +181,7 @@ def test_ctrl_c_leaves_the_run_running(cli: Cli) -> None:
     )
     assert follower.stdout
     run_id = follower.stdout.readline().strip()
-    run = runs.find(run_id)
+    run = references.find(run_id)
     while "launched" not in follower.stdout.readline():
         pass
     os.kill(follower.pid, signal.SIGINT)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lora_tui.core import devices, queue, runs
+from lora_tui.core import devices, queue, references, runs
 from lora_tui.core.presets import Preset
 
 
@@ -76,4 +76,4 @@ def test_who_follows_a_queued_run_may_leave_it() -> None:
         os.kill(follower.pid, signal.SIGINT)
         assert follower.wait(30) == 0
         assert b"goes on" in follower.stderr.read()
-    assert runs.find(run_id).ticket.exists()
+    assert references.find(run_id).ticket.exists()

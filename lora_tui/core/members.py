@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from lora_tui.core import locations, runs
+from lora_tui.core import locations, references, runs
 from lora_tui.core.errors import Ambiguous, BadInput, LoraTuiError
 from lora_tui.core.parameters import model_folder
 from lora_tui.core.preset_files import load
@@ -152,7 +152,7 @@ def find_job(text: str) -> Run | None:
         return None
     for folder in (None, locations.merges_folder()):
         try:
-            return runs.find(text, folder)
+            return references.find(text, folder)
         except Ambiguous:
             raise
         except BadInput:

@@ -1,4 +1,4 @@
-"""Run directories: making, listing, finding and deleting them, and telling their state.
+"""Run directories: making, listing and deleting them, and telling their state.
 
 A run is a folder; whether it lives is whether its `run.lock` is held, so a reused process id or a
 `kill -9` cannot deceive.
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.core import files, locations, locks
-from lora_tui.core.errors import Ambiguous, BadInput, LoraTuiError
+from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.events import figure
 from lora_tui.core.files import private_folder, slug, write_atomically
 from lora_tui.core.preset_files import dumps
@@ -232,33 +232,6 @@ def list_runs(folder: Path | None = None) -> list[Run]:
 
 def _minute(id_: str) -> str:
     return id_[: len("20261123-1412")]
-
-
-def find(reference: str, folder: Path | None = None) -> Run:
-    """The run a command line names: an id, a unique prefix of one, a unique name, or `last`.
-
-    `folder` is where to look, if not among the runs.
-
-    Raises:
-        BadInput: there is none, or several fit: the wrong one might be deleted.
-    """
-    found = list_runs(folder)
-    if reference == "last" and found:
-        return found[0]
-    if exact := [run for run in found if run.id == reference]:
-        return exact[0]
-    named = [run for run in found if read_info(run).get("name") == reference]
-    fitting = named or [run for run in found if reference and run.id.startswith(reference)]
-    if len(fitting) == 1:
-        return fitting[0]
-    if fitting:
-        ids = ", ".join(run.id for run in fitting[:5])
-        raise Ambiguous(f'"{reference}" fits {len(fitting)} runs: {ids}.', "Type more of the id.")
-    if folder is not None:
-        raise BadInput(
-            f'There is no "{reference}" in {folder}.', "Type the name of a folder there."
-        )
-    raise BadInput(f'There is no run "{reference}".', "`lora-tui runs` lists them.")
 
 
 def read_info(run: Run) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.core import events, files, locations, runs, states, summary
-from lora_tui.core.errors import BadInput, LoraTuiError
+from lora_tui.core import events, files, locations, references, runs, states, summary
+from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
 from lora_tui.core.series import sparkline
@@ -80,23 +80,6 @@ def test_no_merge_gets_the_id_of_a_run():
     run = runs.create(Preset(), name="r8")
     merge = runs.create(Preset(), name="r8", kind="merge")
     assert merge.id != run.id and runs.create(Preset(), name="r8").id not in {run.id, merge.id}
-
-
-def test_runs_are_found_by_id_prefix_name_and_last() -> None:
-    one, two = make("alpha"), make("beta")
-    assert runs.list_runs() == [two, one]
-    assert runs.find(one.id) == one and runs.find("beta") == two and runs.find("last") == two
-    three = make("aardvark")
-    assert runs.find("last") == three  # the newest, not the last by name
-    assert runs.find(two.id[:-1]) == two
-    with pytest.raises(LoraTuiError, match="fits 3 runs"):
-        runs.find(one.id[:6])
-    assert make("beta") and runs.free_name("beta") == "beta-3" and runs.free_name("new") == "new"
-    with pytest.raises(BadInput, match="fits 2 runs"):
-        runs.find("beta")
-    for wrong in ("gamma", "", "../x"):
-        with pytest.raises(LoraTuiError, match="no run"):
-            runs.find(wrong)
 
 
 def test_ten_runs_of_one_name_stay_in_order() -> None:
@@ -255,7 +238,7 @@ def test_names_of_any_length_find_a_free_number() -> None:
     name = "a" * 60
     for _ in range(12):
         made = make(runs.free_name(name))
-        assert runs.find(made.id) == made
+        assert references.find(made.id) == made
     assert len({run.id for run in runs.list_runs()}) == 12
 
 
