@@ -146,7 +146,8 @@ def resume(run: Run, *, options: Sequence[str] | None = None) -> None:
         raise LoraTuiError(f"{run.id} is running already.", f"Watch it: lora-tui watch {run.id}")
     if headline(run).state == "finished":
         raise LoraTuiError(
-            f"{run.id} is finished; there is nothing to resume.", "Train it anew for more steps."
+            f"{run.id} is finished; there is nothing to resume.",
+            f"Branch it for more steps: lora-tui resume {run.id} --set training.max_steps=NUMBER",
         )
     preset = load(run.preset)
     if options is not None:
