@@ -78,7 +78,9 @@ class AnyOrder(RuleBasedStateMachine):
             run = launch.start(with_settings(find("demo"), SETTINGS))
         assert headline(run).state in {*states.LIVE, "queued"}
         self.runs.append(run)
-        self.deleted = [gone for gone in self.deleted if gone != run]  # its name is free again
+        # The name of one that was deleted is free again.
+        self.deleted = [gone for gone in self.deleted if gone != run]
+        self.finished.discard(run)
 
     @precondition(lambda self: self.runs)
     @rule(
