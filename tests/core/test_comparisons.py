@@ -29,7 +29,7 @@ def made(*names: str, told: tuple[str, ...] = (), kind: str = "compare") -> Run:
 @pytest.mark.parametrize(
     ("told", "alive", "state"),
     [
-        ((), False, "queued"),
+        ((), False, "stopped"),
         (("launched",), True, "running"),
         (("launched", "members", "output"), True, "running"),
         (("launched", "members", "stopping"), True, "stopping"),
@@ -61,7 +61,7 @@ def test_merges_stand_among_them_where_their_files_tell_of_whom() -> None:
     compared, merged = made("a", "b"), made("a", "b", told=("finished",), kind="merge")
     runs.add_to_info(merged, created=9e9)
     found = [(one.run, one.kind, one.state) for one in comparisons.earlier()]
-    assert found == [(merged, "merge", "finished"), (compared, "compare", "queued")]
+    assert found == [(merged, "merge", "finished"), (compared, "compare", "stopped")]
     merged.info.write_text("[]")
     assert [one.run for one in comparisons.earlier()] == [compared]
 

@@ -22,7 +22,7 @@ ROWS = [
 def warm(engines, monkeypatch):
     """Have comparisons made by the engine that is shared, not each by one of its own."""
     monkeypatch.setattr(
-        launch, "launch", lambda run, verb: engines.warm(run, verb, "transformers").code
+        launch, "spawn", lambda run, verb: engines.warm(run, verb, "transformers").code
     )
 
 

@@ -61,7 +61,8 @@ def test_two_processes_train_as_one_does(one, two):
         assert mine["loss"] == pytest.approx(its["loss"], abs=1e-5)
         assert mine["grad_norm"] == pytest.approx(its["grad_norm"], abs=1e-4)
     ours, theirs = tensors(two.run.adapter), tensors(one.run.adapter)
-    assert all(float((ours[name] - theirs[name]).abs().max()) < 1e-5 for name in theirs)
+    for name, its in theirs.items():  # Adam makes a whole step of a gradient that is hardly one
+        assert float((ours[name] - its).norm()) < 1e-3 * float(its.norm()), name
     assert any(float(ours[name].abs().max()) > 1e-3 for name in theirs if "lora_B" in name)
 
 
