@@ -45,7 +45,7 @@ def list_queue(
     the machine this command, or the app, lets them go on.
     """
     if hold:
-        queue.hold(references.find(hold))
+        queue.hold(_waiting(hold))
     if release:
         launch.resume(_waiting(release))
     if cancel:

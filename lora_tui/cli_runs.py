@@ -3,7 +3,8 @@
 import shlex
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -71,11 +72,12 @@ def _follow_or_return(run: Run, *, detach: bool, as_json: bool, since: int = 0) 
     if detach:
         print_json(summary.show(run)) if as_json else say(run.id)
         return
-    if not as_json:
-        say(run.id)
-    if waits := slurm_jobs.standing(run):
-        say(f"It is queued: {waits}.", err=True)
-    _watch(run, quiet=as_json, since=since)
+    with _leaving(run, quiet=as_json):
+        if not as_json:
+            say(run.id)
+        if waits := slurm_jobs.standing(run):
+            say(f"It is queued: {waits}.", err=True)
+        _watch(run, quiet=as_json, since=since)
     _end(run, as_json=as_json)
 
 
@@ -86,13 +88,21 @@ def _watch(run: Run, *, quiet: bool, since: int = 0) -> None:
     """
     history = History()
     is_open = queue.is_open(run)
+    for batch in follow(run, threading.Event(), since=since):
+        history.fold(batch)
+        most = history.snapshot().max_steps if batch else None
+        for event in batch:
+            if line := plain.line(event, most):
+                say(line, err=quiet)
+    if is_open:  # else nobody waited for it
+        ring(ending(summary.headline(run)))
+
+
+@contextmanager
+def _leaving(run: Run, *, quiet: bool) -> Iterator[None]:
+    """Inside, ctrl+c leaves the run as it is, and says how it is found again."""
     try:
-        for batch in follow(run, threading.Event(), since=since):
-            history.fold(batch)
-            most = history.snapshot().max_steps if batch else None
-            for event in batch:
-                if line := plain.line(event, most):
-                    say(line, err=quiet)
+        yield
     except KeyboardInterrupt:
         if quiet:
             print_json(summary.show(run))
@@ -100,8 +110,6 @@ def _watch(run: Run, *, quiet: bool, since: int = 0) -> None:
         say(f"Watch it: lora-tui watch {run.id}", err=True)
         say(f"Stop it:  lora-tui stop {run.id}", err=True)
         sys.exit(DONE)
-    if is_open:  # else nobody waited for it
-        ring(ending(summary.headline(run)))
 
 
 def _end(run: Run, *, as_json: bool) -> None:
@@ -177,7 +185,8 @@ def _assignments(changes: Mapping[str, Any]) -> str:
 def watch(run: str, as_json: bool) -> None:
     """Follow a run in plain lines until it ends; ctrl+c leaves it running."""
     found = references.find(run)
-    _watch(found, quiet=as_json)
+    with _leaving(found, quiet=as_json):
+        _watch(found, quiet=as_json)
     _end(found, as_json=as_json)
 
 

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -72,7 +71,6 @@ def test_who_follows_a_queued_run_may_leave_it() -> None:
         assert follower.stdout and follower.stderr
         run_id = follower.stdout.readline().decode().strip()
         assert follower.stderr.readline() == b"It is queued: next to start.\n"
-        time.sleep(0.5)
         os.kill(follower.pid, signal.SIGINT)
         assert follower.wait(30) == 0
         assert b"goes on" in follower.stderr.read()

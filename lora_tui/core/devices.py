@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import platform
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,32 +44,46 @@ def take(wanted: Wanted, reserved: Iterable[str], run: Run) -> Taken | None:
     Raises:
         OSError: the locks cannot be made.
     """
-    names: list[str] = []
-    handles: list[int] = []
-    for name in wanted.names:
-        if len(names) == wanted.number:
-            break
-        if name not in reserved and (handle := _lock(name)) is not None:
-            names.append(name)
-            handles.append(handle)
-    if len(names) < wanted.number:
-        Taken((), tuple(handles)).close()
-        return None
-    for handle in handles:
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, run.id.encode(), 0)
-    return Taken(tuple(names), tuple(handles))
+    held: dict[str, int] = {}
+    try:
+        for name in wanted.names:
+            if len(held) == wanted.number:
+                break
+            if name not in reserved and (handle := _lock(name)) is not None:
+                held[name] = handle
+        taken = Taken(tuple(held), tuple(held.values()))
+        if len(held) < wanted.number:
+            taken.close()
+            return None
+        _forget(run)
+        for handle in taken.handles:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, run.id.encode(), 0)
+    except BaseException:
+        Taken((), tuple(held.values())).close()  # or this process would hold them on
+        raise
+    return taken
 
 
 def _lock(name: str) -> int | None:
     place = _place(name)
     files.private_folder(place.parent)
     handle = os.open(place, os.O_RDWR | os.O_CREAT, 0o600)
-    with suppress(BlockingIOError):
+    try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return handle
-    os.close(handle)
-    return None
+    except BaseException as error:
+        os.close(handle)
+        if isinstance(error, BlockingIOError):
+            return None
+        raise
+    return handle
+
+
+def _forget(run: Run) -> None:
+    """Take the run's name off the devices that it computed on before."""
+    for place in _place("").parent.glob("*.lock"):
+        if place.read_text("utf-8", "replace") == run.id:
+            place.write_text("")
 
 
 def holders() -> dict[str, Run]:
@@ -79,15 +92,14 @@ def holders() -> dict[str, Run]:
     found: dict[str, Run] = {}
     with suppress(OSError):
         for entry in sorted(os.scandir(folder), key=lambda one: one.name):
-            run = Run(locations.runs_folder() / Path(entry.path).read_text("utf-8"))
+            run = Run(locations.runs_folder() / Path(entry.path).read_text("utf-8", "replace"))
             if run.id and runs.is_alive(run):
                 found[entry.name.removesuffix(".lock")] = run
     return found
 
 
 def _place(name: str) -> Path:
-    host = files.slug(platform.node())
-    return locations.home() / "devices" / host / f"{files.slug(name)}.lock"
+    return locations.home() / "devices" / locations.machine() / f"{files.slug(name)}.lock"
 
 
 def gpu_names(visible: str | None, count: int) -> tuple[str, ...]:

@@ -1,10 +1,13 @@
 """Where things live. Pure functions: nothing is created by asking."""
 
+import hashlib
 import os
+import platform
 import re
 from pathlib import Path
 
 import lora_tui
+from lora_tui.core import files
 
 PACKAGE = Path(lora_tui.__file__).parent
 
@@ -15,6 +18,15 @@ def home() -> Path:
         return Path(chosen).expanduser().absolute()
     data_home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(data_home).expanduser().absolute() / "lora-tui"
+
+
+def machine() -> str:
+    """This machine's name as a folder's; two long names that begin alike stay apart."""
+    name = platform.node()
+    short = files.slug(name)
+    if short == name.lower():
+        return short
+    return f"{short[:40]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def runs_folder() -> Path:

@@ -9,15 +9,18 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from lora_tui.core import devices, files, locations, runs
-from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.events import figure, whole
 from lora_tui.core.runs import Run
+
+_PATIENCE = 30.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,8 @@ def locked() -> Iterator[None]:
     """Hold the queue's lock: one at a time changes it, or starts what waits.
 
     Raises:
-        LoraTuiError: the folder cannot be written, or its file system has no locks.
+        LoraTuiError: the folder cannot be written, its file system has no locks, or another holds
+            it for longer than a start takes.
     """
     try:
         place = files.private_folder(locations.home()) / "queue.lock"
@@ -65,7 +69,12 @@ def locked() -> Iterator[None]:
         ) from error
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            _take(handle)
+        except BlockingIOError as error:
+            raise LoraTuiError(
+                "Another process has been using the queue for half a minute.",
+                f"Is one halted (ctrl+z)? `fuser {place}` names it.",
+            ) from error
         except OSError as error:
             raise LoraTuiError(
                 f"The queue cannot be locked: {error}.",
@@ -74,6 +83,19 @@ def locked() -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _take(handle: int) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def read(run: Run) -> Ticket | None:
@@ -92,7 +114,7 @@ def _read(run: Run) -> Ticket | None:
     """
     try:
         said = json.loads(run.ticket.read_text("utf-8"))
-    except (FileNotFoundError, ValueError, RecursionError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None
     if not isinstance(said, dict):
         return None
@@ -116,19 +138,24 @@ def is_open(run: Run) -> bool:
     return read(run) is not None or runs.is_alive(run)
 
 
-def waiting(read: Callable[[Run], Ticket | None] = read) -> tuple[Ticket, ...]:
-    """Every ticket in this home, of whatever machine, in order."""
+def waiting() -> tuple[Ticket, ...]:
+    """Every ticket in this home that can be read, of whatever machine, in order."""
     try:
         paths = [entry.path for entry in os.scandir(locations.runs_folder())]
     except OSError:
         return ()
     held = [path for path in paths if os.path.exists(f"{path}/queued")]  # noqa: PTH110 - many
-    found = (read(Run(locations.runs_folder() / os.path.basename(path))) for path in held)  # noqa: PTH119
+    return _in_order(read(Run(Path(path))) for path in held)
+
+
+def _in_order(found: Iterable[Ticket | None]) -> tuple[Ticket, ...]:
     return tuple(sorted((one for one in found if one is not None), key=lambda one: one.order))
 
 
 def standing(run: Run) -> str:
     """What a run that waits is waiting for; empty for one that does not."""
+    if read(run) is None:
+        return ""
     tickets = waiting()
     mine = next((one for one in tickets if one.run == run), None)
     if mine is None:
@@ -143,7 +170,9 @@ def standing(run: Run) -> str:
     many = sum(1 for one in before if not one.held)
     if many:
         return "1 run starts before it" if many == 1 else f"{many} runs start before it"
-    at_work = sorted({one.id for one in devices.holders().values()}) if mine.is_ours else []
+    if mine.host != platform.node():
+        return f"next to start on {mine.host}"
+    at_work = sorted({one.id for one in devices.holders().values()})
     return f"next, when {' or '.join(at_work)} ends" if at_work else "next to start"
 
 
@@ -178,7 +207,10 @@ def _everybody() -> tuple[Ticket, ...]:
         LoraTuiError: a ticket cannot be read, so that the order is not known.
     """
     try:
-        return waiting(_read)
+        paths = [entry.path for entry in os.scandir(locations.runs_folder())]
+        return _in_order(_read(Run(Path(path))) for path in paths)
+    except FileNotFoundError:  # no run was ever made
+        return ()
     except OSError as error:
         raise LoraTuiError(
             f"The queue cannot be read: {error}.", "Nothing was changed; try again."
@@ -232,7 +264,7 @@ def move(run: Run, place: int) -> None:
     everybody = _everybody()
     mine = next((one for one in everybody if one.run == run), None)
     if mine is None:
-        raise LoraTuiError(f"{run.id} does not wait.", "`lora-tui queue` lists what does.")
+        raise BadInput(f"{run.id} does not wait.", "`lora-tui queue` lists what does.")
     others = [one for one in everybody if one.run != run]
     place = max(0, min(place - 1, len(others)))
     position = _between(others, place)

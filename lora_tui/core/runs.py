@@ -235,10 +235,17 @@ def _minute(id_: str) -> str:
 
 
 def read_info(run: Run) -> dict[str, Any]:
-    """`run.json`; empty when it is missing or garbage."""
+    """`run.json`; empty when it is missing, garbage, or cannot be read."""
+    try:
+        return _info(run)
+    except OSError:
+        return {}
+
+
+def _info(run: Run) -> dict[str, Any]:
     try:
         info = json.loads(run.info.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
     return info if isinstance(info, dict) else {}
 
@@ -249,9 +256,7 @@ def add_to_info(run: Run, **facts: Any) -> None:
     Raises:
         OSError: it cannot be read, or the disk did not take it; the old file stays.
     """
-    with suppress(FileNotFoundError):
-        run.info.read_bytes()  # what cannot be read now must not be replaced by the new alone
-    write_atomically(run.info, json.dumps({**read_info(run), **facts}, indent=1))
+    write_atomically(run.info, json.dumps({**_info(run), **facts}, indent=1))
 
 
 def is_alive(run: Run) -> bool:
@@ -268,6 +273,7 @@ def delete(run: Run) -> None:
     try:
         with run.lock.open("a") as lock:  # held, so that nobody resumes it meanwhile
             locks.take(lock.fileno())
+            run.ticket.unlink(missing_ok=True)  # first, or the queue takes it for one that fails
             shutil.rmtree(run.path)
     except BlockingIOError as error:
         raise LoraTuiError(

@@ -183,9 +183,10 @@ def find(reference: str) -> Sweep:
 
 def state_of(sweep: Sweep) -> str:
     """How a sweep stands: `running` while one of its runs works, `queued` while one waits."""
+    waits = any(queue.read(run) for run in sweep.runs)  # first: a start takes the lock, then this
     if any(runs.is_alive(run) for run in sweep.runs):
         return "running"
-    return "queued" if any(queue.read(run) for run in sweep.runs) else "finished"
+    return "queued" if waits else "finished"
 
 
 def racing() -> list[Sweep]:

@@ -10,7 +10,7 @@ from lora_tui.core import files, runs
 from lora_tui.core.branching import Plan
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.runs import Run
-from lora_tui.jobs import launch, machine
+from lora_tui.jobs import launch, machine, slurm
 
 
 def start(
@@ -21,7 +21,10 @@ def start(
     Raises:
         LoraTuiError: as `branch` and `launch.resume`; nothing is left behind.
     """
-    machine.refuse(plan.preset)
+    if options is None:
+        machine.refuse(plan.preset)
+    else:
+        slurm.refuse(plan.preset, options)
     run = branch(plan, name=name, command=command)
     try:
         launch.resume(run, options=options)

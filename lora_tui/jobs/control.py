@@ -53,8 +53,7 @@ def pause(run: Run) -> None:
     Raises:
         LoraTuiError: it is not running, or its folder cannot be written.
     """
-    if tickets.read(run):
-        queue.hold(run)
+    if tickets.read(run) and queue.hold(run):
         return
     _require_life(run)
     try:
@@ -88,10 +87,12 @@ def toggle_pause(run: Run) -> bool:
     Raises:
         LoraTuiError: it is not at work, or its folder cannot be written.
     """
-    ticket = tickets.read(run)
-    if ticket and ticket.held:
-        queue.release(run)
-        return False
+    if ticket := tickets.read(run):
+        if ticket.held:
+            queue.release(run)
+            return False
+        if queue.hold(run):
+            return True
     if go_on(run):
         return False
     pause(run)
@@ -131,11 +132,11 @@ def _signal(run: Run, number: signal.Signals) -> None:
     host, pid = locks.holder(run.lock)
     if pid is None:
         raise LoraTuiError(f"{run.id} did not say its process id.", "End its process by hand.")
-    slurm.forbid(run)  # or SLURM starts it again
     if host != platform.node():
         if slurm_jobs.signal(run, kill=number == signal.SIGKILL):
             return
         raise LoraTuiError(f"{run.id} runs on {host}, not on this machine.", f"Stop it on {host}.")
+    slurm.forbid(run)  # or SLURM starts it again
     try:
         os.killpg(pid, number)
     except ProcessLookupError as error:

@@ -1,11 +1,18 @@
 """Following a run's events as they are written, while it waits or works."""
 
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 
-from lora_tui.core import events, queue
+from lora_tui.core import events
+from lora_tui.core import queue as tickets
+from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.events import Event
 from lora_tui.core.runs import Run
+from lora_tui.jobs import queue, slurm
+
+_LOOK_EVERY = 10.0  # seconds
 
 
 def follow(
@@ -15,9 +22,9 @@ def follow(
 
     An empty batch says that nothing came for `every` seconds.
     """
-    offset = since
+    offset, due = since, 0.0
     while not cancelled.is_set():
-        is_open = queue.is_open(run)  # asked before reading, so no last line is lost
+        is_open = tickets.is_open(run)  # asked before reading, so no last line is lost
         while not cancelled.is_set():
             batch, after = events.read_new(run.events, offset)
             if after == offset:
@@ -28,4 +35,9 @@ def follow(
         if not is_open:
             return
         yield []
+        if time.monotonic() >= due and tickets.read(run) is not None:
+            due = time.monotonic() + _LOOK_EVERY
+            with suppress(LoraTuiError):  # a keeper that was killed, a job that SLURM forgot
+                queue.keep_going()
+                slurm.look()
         cancelled.wait(every)

@@ -11,7 +11,7 @@ import platform
 import sys
 import time
 
-from lora_tui.core import config, locations, locks, queue, runs
+from lora_tui.core import config, locations, locks, queue, runs, sweeps
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.runs import Run
 from lora_tui.jobs import idle, keeping, notify, sweep
@@ -33,11 +33,12 @@ def main() -> int:
     while locations.home().is_dir():  # nothing may be made anew of what was removed
         try:
             dispatch()
-            halves = sweep.halve()
+            sweep.halve()
             ends.tell()
             idleness.look()
-            with queue.locked():  # so that nobody queues a run while this one leaves
-                if not (keeping.is_needed() or halves or ends.expected or idleness.waits):
+            with queue.locked():  # so that nobody starts or queues a run while this one leaves
+                ends.look()
+                if not (keeping.is_needed() or sweeps.racing() or ends.expected or idleness.waits):
                     os.close(handle)
                     return 0
         except (LoraTuiError, OSError) as error:  # a full disk passes
@@ -52,19 +53,20 @@ class Ends:
 
     def __init__(self) -> None:
         """Runs that ended before this are nobody's news."""
-        self._is_wanted = notify.is_wanted()
         self._stamps = {run: _stamp(run) for run in runs.list_runs()}
         self._alive = {run for run in self._stamps if runs.is_alive(run)}
 
-    def tell(self) -> None:
-        """Look once, and run the user's command for what ended."""
-        if not self._is_wanted:
-            return
+    def look(self) -> None:
+        """See which runs were started since."""
         for run in runs.list_runs():
             stamp = _stamp(run)
-            if self._stamps.get(run) != stamp:  # an engine was started, if only for a moment
+            if self._stamps.get(run, 0) != stamp:  # an engine was started, if only for a moment
                 self._stamps[run] = stamp
                 self._alive.add(run)
+
+    def tell(self) -> None:
+        """Run the user's command for what ended."""
+        self.look()
         for run in [run for run in self._alive if not runs.is_alive(run)]:
             self._alive.remove(run)
             if locks.holder(run.lock)[0] == platform.node():  # else another keeper tells it
@@ -73,7 +75,7 @@ class Ends:
     @property
     def expected(self) -> bool:
         """Whether a run is at work whose end has to be told."""
-        return self._is_wanted and bool(self._alive)
+        return bool(self._alive) and notify.is_wanted()
 
 
 def _stamp(run: Run) -> int:
@@ -89,25 +91,36 @@ class Idleness:
 
     def __init__(self) -> None:
         """Begin at once."""
-        try:
-            minutes = config.load().notify.idle_minutes if notify.is_wanted() else 0
-        except LoraTuiError:  # notify's log says so
-            minutes = 0
-        self._minutes, self._watch, self._due = minutes, IdleWatch(minutes), 0.0
+        self._minutes, self._watch, self._due = 0, IdleWatch(0), 0.0
+        self._saw_work = False
 
     def look(self) -> None:
         """Look now and then."""
         now = time.monotonic()
-        if not self._minutes or now < self._due:
+        if now < self._due:
             return
         self._due = now + _IDLE_EVERY
-        if self._watch.feed(now, at_work=idle.is_any_at_work(), load=idle.load()):
-            notify.idle(self._minutes)
+        minutes = _idle_minutes()
+        if minutes != self._minutes:
+            self._minutes, self._watch = minutes, IdleWatch(minutes)
+        load = idle.load() if minutes else None
+        at_work = load is not None and idle.is_any_at_work()
+        self._saw_work = at_work
+        if self._watch.feed(now, at_work=at_work, load=load):
+            notify.idle(minutes)
 
     @property
     def waits(self) -> bool:
-        """Whether it may have to be told soon."""
-        return self._watch.waits
+        """Whether it may have to be told: it stands idle, or will when the run at work ends."""
+        return self._watch.waits or self._saw_work
+
+
+def _idle_minutes() -> int:
+    """After how many minutes the user wants to know; 0 for never."""
+    try:
+        return config.load().notify.idle_minutes if notify.is_wanted() else 0
+    except LoraTuiError:  # notify's log says so
+        return 0
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
 """Whether this machine needs its keeper (jobs/keeper.py), and where that one is found."""
 
-import platform
 from pathlib import Path
 
-from lora_tui.core import files, locations, queue
+from lora_tui.core import locations, queue
 
 
 def is_needed() -> bool:
@@ -13,7 +12,7 @@ def is_needed() -> bool:
 
 def lock() -> Path:
     """Held by the keeper of this machine while it lives."""
-    return locations.home() / "keepers" / f"{files.slug(platform.node())}.lock"
+    return locations.home() / "keepers" / f"{locations.machine()}.lock"
 
 
 def log() -> Path:

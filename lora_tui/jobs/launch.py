@@ -128,13 +128,15 @@ def _make_room(kind: str) -> None:
 def resume(run: Run, *, options: Sequence[str] | None = None) -> None:
     """Let a paused or held run go on, or queue one that ended: it restarts at its checkpoint.
 
+    One that waits for another machine waits for this one from now on.
+
     With `options` for its sbatch, none or more, SLURM is to restart it.
 
     Raises:
         LoraTuiError: it is at work already, or it ended as planned.
     """
     if ticket := tickets.read(run):
-        if not ticket.held:
+        if not ticket.held and (ticket.is_ours or ticket.slurm):
             raise LoraTuiError(
                 f"{run.id} waits for its turn already.", "See who is before it: lora-tui queue"
             )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lora_tui.core import devices, hardware
 from lora_tui.core.devices import Wanted
-from lora_tui.core.errors import BadInput
+from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.platforms import (
     Place,
     Platform,
@@ -32,16 +32,39 @@ def wanted_devices(preset: Preset, visible: str | None) -> Wanted:
     `visible` is CUDA_VISIBLE_DEVICES, None where it is not set.
 
     Raises:
-        LoraTuiError: it asks for a GPU that is not there.
+        BadInput: it asks for GPUs that are not there.
+        LoraTuiError: which GPUs there are cannot be told now.
     """
-    device = preset.engine.device
+    device, processes = preset.engine.device, preset.engine.processes
     if not _gpu_of(device, visible):
-        return devices.wanted(device, preset.engine.processes, ())
-    number = len(_gpus_lately(int(time.monotonic() / _FRESH))) or 1
-    names = devices.gpu_names(visible, number)
+        return devices.wanted(device, processes, ())
+    names = devices.gpu_names(visible, len(_known_gpus()))
+    if not names and (":" in device or processes > 1):
+        raise LoraTuiError("nvidia-smi does not say which GPUs are here.", "Try again later.")
+    names = names or ("0",)
     if int(device.partition(":")[2] or 0) >= len(names):
         raise no_gpu(device)
-    return devices.wanted(device, preset.engine.processes, names)
+    if processes > len(names):
+        raise BadInput(
+            f"engine.processes: {processes} need a GPU each, and {len(names)} are here.",
+            "Take fewer, or let more be seen (CUDA_VISIBLE_DEVICES).",
+        )
+    return devices.wanted(device, processes, names)
+
+
+def ask_gpus() -> None:
+    """Ask for the GPUs now, so that nobody waits for the answer with the queue's lock in hand."""
+    if _may_have_gpu():
+        _known_gpus()
+
+
+_latest: list[dict[str, str]] = []
+
+
+def _known_gpus() -> list[dict[str, str]]:
+    """The GPUs that are here: if nvidia-smi does not answer once, those that it named before."""
+    _latest[:] = _gpus_lately(int(time.monotonic() / _FRESH)) or _latest
+    return _latest
 
 
 def place_of(preset: Preset) -> Place:
@@ -107,9 +130,7 @@ def refuse(preset: Preset, platform: Platform | None = None) -> None:
     here = place_of(preset).platform if platform is None else platform
     found = refusals(preset, here)
     if platform is None and here.on_gpu and not found:
-        wanted = wanted_devices(preset, os.environ.get("CUDA_VISIBLE_DEVICES"))
-        if wanted.number > (there := len(wanted.names)):
-            found = [f"engine.processes: {wanted.number} need a GPU each, and {there} are here"]
+        wanted_devices(preset, os.environ.get("CUDA_VISIBLE_DEVICES"))
     if found:
         raise BadInput(
             "This preset cannot run here as it is written:\n"

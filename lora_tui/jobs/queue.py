@@ -1,6 +1,7 @@
 """Runs take turns: whoever queues one starts what can start; a keeper goes on with the rest."""
 
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ from functools import lru_cache
 
 from lora_tui.core import devices, events, locks, preset_files, queue, runs, sweeps
 from lora_tui.core.devices import Taken, Wanted
-from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.files import private_folder
 from lora_tui.core.presets import Preset
 from lora_tui.core.queue import Ticket
@@ -24,8 +25,10 @@ def submit(run: Run, verb: str) -> bool:
     """Queue a run, and start it at once where a device is free; whether it was started.
 
     Raises:
-        LoraTuiError: it cannot be queued or started; it is not in the queue then.
+        LoraTuiError: it cannot be queued or started, or nobody would start it later; it is not in
+            the queue then.
     """
+    machine.ask_gpus()
     with queue.locked():
         queue.join(run, verb)
         try:
@@ -34,16 +37,23 @@ def submit(run: Run, verb: str) -> bool:
             with suppress(LoraTuiError):
                 queue.leave(run)
             raise
-    keep_going()
-    return queue.read(run) is None
+    waits = queue.read(run) is not None
+    try:
+        keep_going()
+    except LoraTuiError:
+        if waits:  # what was started goes on without a keeper
+            queue.leave(run)
+            raise
+    return not waits
 
 
 def dispatch() -> None:
     """Start everything that waits here and can start now, in its order.
 
     Raises:
-        LoraTuiError: the queue cannot be used.
+        LoraTuiError: the queue cannot be used, or this machine could not start a run; it waits on.
     """
+    machine.ask_gpus()
     with queue.locked():
         _start_what_can()
 
@@ -51,25 +61,29 @@ def dispatch() -> None:
 def _start_what_can(mine: Run | None = None) -> None:
     """One pass over the queue; who holds its lock may do this.
 
-    A run that cannot start has failed, and the rest goes on; `mine` is told by an exception.
+    What its own preset keeps from starting has failed, what this machine keeps from starting waits
+    on, and the rest goes on. `mine` is told by an exception, whatever it is.
     """
     reserved: set[str] = set()
+    hindered: LoraTuiError | None = None
     for ticket in queue.waiting():
         if not ticket.is_ours or ticket.held:
             continue
         try:
-            if not _is_stale(ticket):
-                preset = _preset(ticket.run, _written(ticket.run))
-                wanted = machine.wanted_devices(preset, ticket.visible)
-                if not _start(ticket, wanted, reserved):
-                    # A run of many GPUs comes to its turn only if those behind it leave it some.
-                    reserved.update(wanted.names if wanted.number > 1 else ())
-                    continue
-            queue.leave(ticket.run)
+            is_done = _is_stale(ticket) or _start(ticket, reserved)
         except LoraTuiError as error:
             if ticket.run == mine:
                 raise
-            _fail(ticket.run, error)
+            if isinstance(error, BadInput):
+                _fail(ticket.run, error)
+            else:
+                hindered = error
+            continue
+        if is_done:
+            with suppress(LoraTuiError):  # then it is stale in the next pass
+                queue.leave(ticket.run)
+    if hindered and mine is None:
+        raise hindered
 
 
 @lru_cache(maxsize=1000)
@@ -85,34 +99,39 @@ def _written(run: Run) -> int:
         return 0
 
 
-def _start(ticket: Ticket, wanted: Wanted, reserved: set[str]) -> bool:
+def _start(ticket: Ticket, reserved: set[str]) -> bool:
     """Start the engine of a run if devices are free for it; whether they were.
 
     Raises:
-        LoraTuiError: it cannot be started.
+        BadInput: it can never be started as it is.
+        LoraTuiError: it cannot be started now.
     """
+    preset = _preset(ticket.run, _written(ticket.run))
+    wanted = machine.wanted_devices(preset, ticket.visible)
     try:
         taken = devices.take(wanted, reserved, ticket.run)
+        if taken is None:
+            # A run of many GPUs comes to its turn only if those behind it leave it some.
+            reserved.update(wanted.names if wanted.number > 1 else ())
+            return False
+        try:
+            ticket.run.pause.unlink(missing_ok=True)
+            environment = {"CUDA_VISIBLE_DEVICES": _seen(ticket, wanted, taken)}
+            spawn(ticket.run, ticket.verb, environment=environment, inherited=taken.handles)
+        finally:
+            taken.close()
     except OSError as error:
         raise LoraTuiError(
-            f"No device can be taken: {error}.", "Is there room in LORA_TUI_HOME?"
+            f"{ticket.run.id} cannot be started: {error}.", "Is there room in LORA_TUI_HOME?"
         ) from error
-    if taken is None:
-        return False
-    try:
-        ticket.run.pause.unlink(missing_ok=True)
-        environment = _sees(ticket, wanted, taken)
-        spawn(ticket.run, ticket.verb, environment=environment, inherited=taken.handles)
-    finally:
-        taken.close()
     return True
 
 
-def _sees(ticket: Ticket, wanted: Wanted, taken: Taken) -> dict[str, str]:
-    """The variable that lets an engine see its GPUs alone."""
+def _seen(ticket: Ticket, wanted: Wanted, taken: Taken) -> str | None:
+    """CUDA_VISIBLE_DEVICES for an engine: its GPUs alone, or as it was where it was queued."""
     if wanted.is_named or taken.names == (devices.CPU,):
-        return {} if ticket.visible is None else {"CUDA_VISIBLE_DEVICES": ticket.visible}
-    return {"CUDA_VISIBLE_DEVICES": ",".join(taken.names)}
+        return ticket.visible
+    return ",".join(taken.names)
 
 
 def _is_stale(ticket: Ticket) -> bool:
@@ -125,40 +144,44 @@ def _is_stale(ticket: Ticket) -> bool:
 
 def _fail(run: Run, error: LoraTuiError) -> None:
     with suppress(OSError, LoraTuiError):
-        step = headline(run).step
-        events.append(run.events, "failed", summary=error.summary, hint=error.hint, step=step)
-    with suppress(LoraTuiError):
-        queue.leave(run)
+        if queue.leave(run):  # else it is being deleted
+            step = headline(run).step
+            events.append(run.events, "failed", summary=error.summary, hint=error.hint, step=step)
 
 
-def hold(run: Run) -> None:
-    """Let a run wait until it is released; those behind it go on.
+def hold(run: Run) -> bool:
+    """Let a run wait until it is released, and those behind it go on; whether it was waiting.
 
     Raises:
-        LoraTuiError: it does not wait, or the disk did not take it.
+        LoraTuiError: the disk did not take it, or SLURM refuses.
     """
-    _set_held(run, held=True)
+    return _set_held(run, held=True)
 
 
 def release(run: Run) -> bool:
     """Let a held run take its turn again; whether it was started at once.
 
+    One that waited for another machine waits for this one from now on.
+
     Raises:
-        LoraTuiError: it does not wait, or the disk did not take it.
+        LoraTuiError: it does not wait, the disk did not take it, or SLURM refuses.
     """
-    _set_held(run, held=False)
+    if not _set_held(run, held=False):
+        raise BadInput(f"{run.id} does not wait.", "`lora-tui queue` lists what does.")
     dispatch()
     keep_going()
     return queue.read(run) is None
 
 
-def _set_held(run: Run, *, held: bool) -> None:
+def _set_held(run: Run, *, held: bool) -> bool:
     with queue.locked():
         ticket = queue.read(run)
-        if ticket is None:
-            raise LoraTuiError(f"{run.id} does not wait.", "`lora-tui queue` lists what does.")
-        queue.write(replace(ticket, held=held))
+        if ticket is None or runs.is_alive(run):
+            return False
+        host = ticket.host if held or ticket.slurm else platform.node()
+        queue.write(replace(ticket, held=held, host=host))
     slurm.hold(run, held=held)
+    return True
 
 
 def move(run: Run, place: int) -> None:
@@ -189,11 +212,15 @@ def cancel(run: Run) -> bool:
     Raises:
         LoraTuiError: its folder cannot be written.
     """
+    if queue.read(run) is None:  # a run at work is stopped whoever holds the queue's lock
+        return False
     with queue.locked():
         ticket = queue.read(run)
         if ticket is None:
             return False
         queue.leave(run)
+        if runs.is_alive(run):  # who started it died before its ticket was gone
+            return False
         with suppress(OSError):  # for want of room; it does not wait any more, which is what counts
             events.append(run.events, "stopped", step=headline(run).step)
     slurm.cancel(ticket)

@@ -63,12 +63,14 @@ def submit(run: Run, verb: str, options: Sequence[str]) -> str:
         try:
             slurm.allow(run, job, platform.node())
             runs.add_to_info(run, slurm=job)
-            queue.join(run, verb, slurm=job)
+            with queue.locked():
+                queue.join(run, verb, slurm=job)
             _ask("scontrol", "release", job)
         except (LoraTuiError, OSError):
             with suppress(LoraTuiError):
                 slurm.forbid(run)
-                queue.leave(run)
+                with queue.locked():
+                    queue.leave(run)
                 _ask("scancel", job)
             raise
     except OSError as error:
@@ -131,11 +133,18 @@ def signal(run: Run, *, kill: bool) -> bool:
     Raises:
         LoraTuiError: SLURM does not answer.
     """
-    job = runs.read_info(run).get("slurm")
-    if not isinstance(job, str):
+    allowed = slurm.allowed(run)
+    if allowed is None:
         return False
-    # The batch step alone is told to save: it hands that on to the engine.
-    _ask("scancel", *(("--signal=KILL", "--full") if kill else ("--signal=TERM", "--batch")), job)
+    slurm.forbid(run)  # before, or SLURM may start it again at once
+    try:
+        # The batch step alone is told to save: it hands that on to the engine.
+        how = ("--signal=KILL", "--full") if kill else ("--signal=TERM", "--batch")
+        _ask("scancel", *how, allowed[0])
+    except LoraTuiError:
+        with suppress(OSError):
+            slurm.allow(run, *allowed)
+        raise
     return True
 
 
@@ -210,18 +219,18 @@ def look_aside() -> None:
 
 def _look_at(tickets: Sequence[Ticket]) -> None:
     """Ask about jobs whose tickets were there before."""
-    asked = ("squeue", "--me", "--noheader", "--format=%i|%T|%r|%j")
+    asked = ("squeue", "--me", "--noheader", "--format=%i|%T|%r")
     try:
         lines = _ask(*asked, within=_TELLS_WITHIN).splitlines()
     except LoraTuiError:
         return
     found = {}
     for line in lines:
-        job, state, reason, name = line.split("|", 3)
-        found[job, name] = state.lower() + (f" ({reason})" if reason != "None" else "")
-    _said.jobs = {name: words for (_, name), words in found.items()}
+        job, state, reason = line.split("|", 2)
+        found[job] = state.lower() + (f" ({reason})" if reason != "None" else "")
+    _said.jobs = found
     for ticket in tickets:
-        if (ticket.slurm, ticket.run.id) not in found:
+        if ticket.slurm not in found:
             with suppress(LoraTuiError, OSError):
                 _let_go(ticket)
 
@@ -248,6 +257,6 @@ def _let_go(ticket: Ticket) -> None:
 def standing(run: Run) -> str:
     """What a run waits for, with SLURM's own word as of the last `look`."""
     ticket = queue.read(run)
-    if ticket and ticket.slurm and run.id in _said.jobs:
-        return f"SLURM job {ticket.slurm} is {_said.jobs[run.id]}"
+    if ticket and ticket.slurm in _said.jobs:
+        return f"SLURM job {ticket.slurm} is {_said.jobs[ticket.slurm]}"
     return queue.standing(run)

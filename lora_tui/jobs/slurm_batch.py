@@ -81,7 +81,8 @@ class Batch:
             _say(f"{run.id} is not to be started by job {self._job}; nothing was done.")
             return None
         if _telling(run) == "finished":
-            self._give_up()
+            slurm.forbid(run)
+            queue.leave(run)
             _say(f"{run.id} is finished; nothing was done.")
             return None
         ticket = queue.read(run)
@@ -115,11 +116,13 @@ class Batch:
 
     def _give_up(self) -> None:
         slurm.forbid(self._run)
-        queue.leave(self._run)
+        with queue.locked():
+            queue.leave(self._run)
 
     def _wait_again(self) -> None:
         """Let the run wait for the next start."""
-        queue.join(self._run, "resume", slurm=self._job)
+        with queue.locked():
+            queue.join(self._run, "resume", slurm=self._job)
 
     def _refuse(self, error: LoraTuiError) -> None:
         """Give up a run that cannot be started; one at work may be this job's, launched twice."""

@@ -22,13 +22,14 @@ def spawn(
     verb: str,
     *,
     stdin: int = subprocess.DEVNULL,  # or it would take the app's keys
-    environment: Mapping[str, str] | None = None,
+    environment: Mapping[str, str | None] | None = None,
     inherited: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start `python -m lora_tui.engine VERB DIRECTORY` detached.
 
     The lock is taken here and inherited, so there is no moment in which the run looks dead, and no
-    second engine can start. `inherited` are descriptors of more locks that it holds while it lives.
+    second engine can start. `inherited` are descriptors of more locks that it holds while it lives;
+    `environment` are variables of its own, None for one that it must not have.
 
     Raises:
         LoraTuiError: the run is alive already, or the process cannot be started.
@@ -58,8 +59,15 @@ def _spawn(
     log: IO[bytes],
     *,
     stdin: int,
-    environment: Mapping[str, str],
+    environment: Mapping[str, str | None],
 ) -> subprocess.Popen[bytes]:
+    own: dict[str, str | None] = {
+        **os.environ,
+        **environment,
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONSAFEPATH": "1",
+        "LORA_TUI_HOME": str(home()),
+    }
     # A request to stop waits until the engine listens for it, and is not lost before.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     try:
@@ -71,13 +79,7 @@ def _spawn(
             stderr=subprocess.STDOUT,  # a file: an unread pipe would block it one day
             start_new_session=True,  # or a dropped connection would end it
             pass_fds=locked,
-            env={
-                **os.environ,
-                **environment,
-                "PYTHONUNBUFFERED": "1",
-                "PYTHONSAFEPATH": "1",
-                "LORA_TUI_HOME": str(home()),
-            },
+            env={name: value for name, value in own.items() if value is not None},
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -27,6 +27,7 @@ from lora_tui.tui.telling import Teller
 from lora_tui.tui.typeahead import TypeAhead
 
 _MACHINE_EVERY = 10.0
+_QUEUE_EVERY = 30.0
 _END_WITH_THE_APP = ("data", "check", "chat")
 
 
@@ -81,6 +82,7 @@ class LoraTuiApp(TypeAhead, Reporting):
             self.open_run(self._first_run)
         self.call_after_refresh(self.ask_machine)
         self.call_after_refresh(self.keep_queue)
+        self.set_interval(_QUEUE_EVERY, self.keep_queue)
         self.set_interval(_MACHINE_EVERY, self.ask_machine)
         self.call_after_refresh(self.teller.begin)
 

@@ -1,5 +1,7 @@
 """Which devices a run may take, and that nobody else takes them meanwhile."""
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -61,13 +63,38 @@ def test_too_few_devices_are_none_and_reserved_ones_are_left() -> None:
     held.close()
 
 
+def test_a_device_that_was_not_taken_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk: whose attempt failed would else keep everybody off it."""
+    run = runs.create(Preset(name="p"))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "pwrite", full)
+        with pytest.raises(OSError, match="No space"):
+            devices.take(Wanted(("0", "1"), 2), (), run)
+    taken = devices.take(Wanted(("0", "1"), 2), (), run)
+    assert taken
+    taken.close()
+
+
+def test_a_run_is_named_on_its_latest_device_only() -> None:
+    run = runs.create(Preset(name="p"))
+    for name in "01":
+        taken = devices.take(Wanted((name,)), (), run)
+        assert taken
+        taken.close()
+    with run.lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert devices.holders() == {"1": run}
+
+
 def test_who_holds_a_device_is_told_while_it_lives() -> None:
     run = runs.create(Preset(name="p"))
     taken = devices.take(Wanted(("cpu",)), (), run)
     assert taken and devices.holders() == {}
     with run.lock.open("w") as lock:
-        import fcntl
-
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert devices.holders() == {"cpu": run}
     taken.close()

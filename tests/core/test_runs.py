@@ -67,7 +67,7 @@ def test_facts_are_not_added_to_what_cannot_be_read(monkeypatch: pytest.MonkeyPa
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as broken:
-        broken.setattr(Path, "read_bytes", unreadable)
+        broken.setattr(Path, "read_text", unreadable)
         with pytest.raises(OSError, match="Input/output"):
             runs.add_to_info(run, fact=1)
     assert run.info.read_text() == before

@@ -3,13 +3,16 @@
 import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import pytest
 
 from lora_tui.core import config, devices, events, locations, locks, runs
 from lora_tui.core import queue as tickets
 from lora_tui.core.presets import Preset
 from lora_tui.core.summary import headline
-from lora_tui.jobs import keeping, launch, queue
+from lora_tui.jobs import idle, keeper, keeping, launch, notify, queue
 from lora_tui.jobs.spawn import spawn
 from tools.terminal import wait_until
 
@@ -51,6 +54,29 @@ def test_the_keeper_tells_of_a_run_that_ended_and_ends(tmp_path: Path) -> None:
     wait_until(lambda: told.exists() and told.read_text().count("\n") == 2, 30, "nobody was told")
     wait_until(lambda: not locks.is_held(keeping.lock()), 30, "the keeper did not end")
     assert sorted(told.read_text().splitlines()) == ["crashed quick", "finished short"]
+
+
+def test_the_keeper_waits_until_an_idle_gpu_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run's end is the moment from which the GPU is idle: the keeper must not leave then."""
+    locations.home().mkdir(parents=True)
+    config.path().write_text("[notify]\ncommand = 'true'\nidle_minutes = 1\n")
+    now, at_work, told = 0.0, True, list[int]()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(idle, "load", lambda: 0.0)
+    monkeypatch.setattr(idle, "is_any_at_work", lambda: at_work)
+    monkeypatch.setattr(notify, "idle", told.append)
+    idleness = keeper.Idleness()
+    idleness.look()
+    assert idleness.waits
+    at_work = False
+    for _ in range(5):
+        now += 31
+        idleness.look()
+    assert told == [1] and not idleness.waits
+    config.path().write_text("[notify]\ncommand = 'true'\nidle_minutes = 0\n")
+    at_work, now = True, now + 31
+    idleness.look()
+    assert not idleness.waits
 
 
 def test_a_second_keeper_ends_at_once() -> None:

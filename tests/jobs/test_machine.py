@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from lora_tui.core import preset_files, runs
-from lora_tui.core.errors import BadInput
+from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.platforms import visible_gpus
-from lora_tui.core.preset_files import with_settings
+from lora_tui.core.preset_files import changed, with_settings
 from lora_tui.core.presets import Preset
 from lora_tui.jobs import control, launch, machine
 
@@ -46,6 +46,35 @@ def test_a_gpu_is_asked_through_nvidia_smi(
     assert place.platform.on_gpu
     assert place.platform.bfloat16 is bfloat16
     assert place.free == free
+
+
+def test_gpus_that_are_not_named_once_are_still_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """nvidia-smi may take longer than one waits for it; a run that waits must not fail by that."""
+    program = tmp_path / "nvidia-smi"
+    line = "H200, 0, 143771, 0, 9.0"
+    program.write_text(f"#!/bin/sh\necho '{line}'\necho '{line}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(machine, "_may_have_gpu", lambda: True)
+    monkeypatch.setattr(machine, "_latest", [])
+    second = changed(Preset(), {"engine.device": "cuda:1"})
+    several = changed(Preset(), {"engine.processes": 3, "engine.backend": "transformers"})
+    machine._gpus_lately.cache_clear()
+    assert machine.wanted_devices(second, None).names == ("1",)
+    assert machine.wanted_devices(Preset(), None).names == ("0", "1")
+    with pytest.raises(BadInput, match="3 need a GPU each, and 2 are here"):
+        machine.wanted_devices(several, None)
+    program.write_text("#!/bin/sh\nexit 1\n")
+    machine._gpus_lately.cache_clear()
+    assert machine.wanted_devices(second, None).names == ("1",)
+    monkeypatch.setattr(machine, "_latest", [])
+    machine._gpus_lately.cache_clear()
+    with pytest.raises(LoraTuiError, match="does not say") as told:
+        machine.wanted_devices(second, None)
+    assert not isinstance(told.value, BadInput)  # it waits on
+    machine._gpus_lately.cache_clear()
 
 
 def test_what_cannot_run_here_leaves_no_run_behind(monkeypatch: pytest.MonkeyPatch) -> None:

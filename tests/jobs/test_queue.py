@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from lora_tui.core import devices, events, runs
+from lora_tui.core import devices, events, locks, runs
 from lora_tui.core import queue as tickets
-from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.preset_files import changed
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
@@ -81,7 +81,7 @@ def test_what_can_start_starts_in_order_and_a_failure_stops_nobody(
 
     def wanted(preset: Preset, visible: str | None) -> devices.Wanted:
         if preset.engine.device == "cuda:7":
-            raise LoraTuiError("There is no GPU 7.", "Look at nvidia-smi.")
+            raise BadInput("There is no GPU 7.", "Look at nvidia-smi.")
         return devices.wanted(preset.engine.device, preset.engine.processes, ("0", "1"))
 
     monkeypatch.setattr(queue, "spawn", spawn)
@@ -114,12 +114,60 @@ def test_what_can_start_starts_in_order_and_a_failure_stops_nobody(
     devices.Taken((), tuple(held)).close()
     held.clear()
     assert queue.submit(named, "resume")
-    assert [run for run, *_ in started[2:]] == [after, named] and started[-1][2] == {}
+    assert [run for run, *_ in started[2:]] == [after, named]
+    assert started[-1][2] == {"CUDA_VISIBLE_DEVICES": None}  # as where it was queued
     devices.Taken((), tuple(held)).close()
 
 
 def kinds_and_words(run: Run) -> str:
     return str(events.read_new(run.events)[0])
+
+
+def test_what_this_machine_keeps_from_starting_waits_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full for a moment must not fail a night's queue."""
+    full = True
+    started: list[Run] = []
+
+    def spawn(run: Run, verb: str, **_: object) -> None:
+        if full:
+            raise LoraTuiError("The engine did not start: No space left.")
+        started.append(run)
+
+    with tickets.locked():
+        made = [runs.create(Preset(name="p"), name=name) for name in "ab"]
+        for run in made:
+            tickets.join(run, "train")
+    monkeypatch.setattr(queue, "spawn", spawn)
+    with pytest.raises(LoraTuiError, match="No space left"):
+        queue.dispatch()
+    assert order() == made and [headline(run).state for run in made] == ["queued"] * 2
+    full = False
+    queue.dispatch()
+    assert started == made and order() == []
+
+
+def test_a_live_run_with_a_ticket_left_is_stopped_by_its_signal(busy: devices.Taken) -> None:
+    (run,) = wait("a")
+    with run.lock.open("w") as lock:
+        locks.take(lock.fileno())
+        assert not queue.hold(run)
+        assert not queue.cancel(run) and tickets.read(run) is None and kinds(run) == []
+
+
+def test_a_run_that_waits_for_a_machine_that_is_gone_is_taken_over(busy: devices.Taken) -> None:
+    run = runs.create(Preset(name="p"))
+    tickets.write(replace(tickets.join(run, "train"), host="gone"))
+    assert tickets.standing(run) == "next to start on gone"
+    launch.resume(run)
+    ticket = tickets.read(run)
+    assert ticket and ticket.is_ours and tickets.standing(run) == "next to start"
+
+
+def test_a_deleted_run_is_not_failed_into_being_again(busy: devices.Taken) -> None:
+    (run,) = wait("a")
+    runs.delete(run)
+    queue._fail(run, BadInput("It has no preset."))
+    assert not run.path.exists()
 
 
 def test_a_ticket_whose_run_was_started_is_not_used_twice(busy: devices.Taken) -> None:

@@ -54,7 +54,7 @@ async def test_a_run_that_waits_says_for_what_and_is_held_and_released(three: li
     app = LoraTuiApp(open_run=three[2])
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
-        assert "next to start" in shown(pilot) and "p holds it" in shown(pilot)
+        assert "next to start on elsewhere" in shown(pilot) and "p holds it" in shown(pilot)
         await pilot.press("p")
         await until(pilot, lambda: "p releases it" in shown(pilot))
         held = queue.read(three[2])
