@@ -15,7 +15,7 @@ CODE := $(patsubst %/,%,$(sort $(dir $(wildcard lora_tui/*.py demo/*.py benchmar
 export TORCH
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock demo-model bench bench-real bench-memory bench-look bench-compare bench-export wheel clean distclean setup FORCE
+.PHONY: help run test check format lock demo-model bench bench-real bench-memory bench-look bench-compare bench-export bench-survival bench-sweep wheel clean distclean setup FORCE
 
 help:  ## what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,12 @@ bench-compare: $(READY)  ## comparing, swapping, LoRA against full, into docs (A
 bench-export: $(READY)  ## merge and export beside the bare tools, and the demo by keys, into docs/benchmarks.md
 	$(BIN)/python -m benchmarks.export $(ARGS)
 	$(BIN)/python -m benchmarks.export_demo
+
+bench-survival: $(READY)  ## hang-ups, kills, every crash, divergences, any order, into docs/survival.md (an hour)
+	for part in hang_ups kills crash_states extremes divergences any_order; do $(BIN)/python -m benchmarks.$$part || exit 1; done
+
+bench-sweep: $(READY)  ## a sweep of the demo over ranks, one engine killed, into docs/sweep.md
+	$(BIN)/python -m benchmarks.sweep_demo $(ARGS)
 
 wheel: $(READY)  ## build dist/*.whl
 	$(BIN)/python -m hatchling build -t wheel

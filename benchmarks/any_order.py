@@ -12,7 +12,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from benchmarks.tables import DOCUMENT, Line, section
+from benchmarks.tables import SURVIVAL, Line, section
 from tests.any_order import TALLY, AnyOrder
 
 
@@ -21,7 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=30)
     parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--out", type=Path, default=DOCUMENT)
+    parser.add_argument("--out", type=Path, default=SURVIVAL)
     arguments = parser.parse_args()
     command = f"benchmarks.any_order --examples {arguments.examples} --steps {arguments.steps}"
     with section(arguments.out, "any-order", command) as lines:

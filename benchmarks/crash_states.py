@@ -26,7 +26,7 @@ from typing import Any
 from benchmarks import crash_cases
 from benchmarks.disk import Disk, Tree, crashes
 from benchmarks.strace import CHANGING, recorded, traced
-from benchmarks.tables import DOCUMENT, Line, section
+from benchmarks.tables import SURVIVAL, Line, section
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.engine import failures
 
@@ -54,7 +54,7 @@ def main() -> None:
     )
     parser.add_argument("--only", default=",".join(crash_cases.CASES))
     parser.add_argument("--parts", default="crashes,failures")
-    parser.add_argument("--out", type=Path, default=DOCUMENT)
+    parser.add_argument("--out", type=Path, default=SURVIVAL)
     asked = parser.parse_args()
     third = 0
     with section(asked.out, "crash states", "benchmarks.crash_states") as lines:

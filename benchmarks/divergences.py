@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import DOCUMENT, Line, own_home, section
+from benchmarks.tables import SURVIVAL, Line, own_home, section
 from lora_tui.core import preset_files, runs, summary
 from lora_tui.core.runs import Run
 
@@ -40,7 +40,7 @@ Plant = Callable[[Any], None]
 def main() -> None:
     """Train them all and write the section."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=DOCUMENT)
+    parser.add_argument("--out", type=Path, default=SURVIVAL)
     parser.add_argument("--only", default="", help="part of a name")
     arguments = parser.parse_args()
     with section(arguments.out, "divergences", "benchmarks.divergences") as lines, own_home():

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import app_speed, standing_in
-from benchmarks.tables import APP, DOCUMENT, Line, home, section
+from benchmarks.tables import APP, SURVIVAL, Line, home, section
 
 BYTES_A_STEP = 236
 """What a step of `standing_in` takes."""
@@ -33,7 +33,7 @@ def main() -> None:
     )
     parser.add_argument("--gigabytes", type=float, default=1.0)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=DOCUMENT)
+    parser.add_argument("--out", type=Path, default=SURVIVAL)
     asked = parser.parse_args()
     steps = int(asked.gigabytes * 1e9 / BYTES_A_STEP)
     how = f"benchmarks.extremes --gigabytes {asked.gigabytes:g} --repeats {asked.repeats}"

@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 
 from benchmarks.compare_demo import wait
-from benchmarks.tables import DOCUMENT, Line, own_home, section
+from benchmarks.tables import SURVIVAL, Line, own_home, section
 from lora_tui.core import events, preset_files, queue, runs, summary
 from lora_tui.core.events import Event
 from lora_tui.core.runs import Run
@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=DOCUMENT)
+    parser.add_argument("--out", type=Path, default=SURVIVAL)
     arguments = parser.parse_args()
     command = f"benchmarks.hang_ups --times {arguments.times} --seed {arguments.seed}"
     with section(arguments.out, "hang-ups", command) as lines, own_home():

@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import DOCUMENT, Line, own_home, section
+from benchmarks.tables import SURVIVAL, Line, own_home, section
 from lora_tui.core import events, runs
 from lora_tui.core.preset_files import find, with_settings
 from lora_tui.core.runs import Run
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=50)
     parser.add_argument("--each", type=int, default=5, help="kills of one run")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=DOCUMENT)
+    parser.add_argument("--out", type=Path, default=SURVIVAL)
     asked = parser.parse_args()
     how = f"benchmarks.kills --times {asked.times} --each {asked.each} --seed {asked.seed}"
     with section(asked.out, "kills", how) as lines, own_home():

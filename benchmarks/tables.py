@@ -14,6 +14,7 @@ from statistics import median
 
 REPOSITORY = Path(__file__).parents[1]
 DOCUMENT = REPOSITORY / "docs" / "benchmarks.md"
+SURVIVAL = REPOSITORY / "docs" / "survival.md"
 APP = [sys.executable, "-m", "lora_tui"]
 MANNERS = {
     "TEXTUAL_ANIMATIONS": "none",
