@@ -18,7 +18,7 @@ export TORCH
 .PHONY: help run test check format lock demo-model bench bench-real bench-memory bench-look bench-compare bench-export bench-survival bench-sweep wheel clean distclean setup FORCE
 
 help:  ## what there is to do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo; sed -n '2,5s/^# *//p' $(MAKEFILE_LIST)
 
 run: $(READY)  ## open the app (ARGS="train demo" runs a command instead)
