@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from lora_tui.core import events, preset_files, queue, runs
+from lora_tui.core import events, preset_files, queue, queue_order, runs
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
 from lora_tui.jobs import queue as jobs
@@ -115,12 +115,12 @@ def join() -> Case:
 
 def move() -> Case:
     """A run that is moved to the head of the queue."""
-    return _queue(lambda run: queue.move(run, 1))
+    return _queue(lambda run: queue_order.move(run, 1))
 
 
 def crowded_move() -> Case:
     """A run that is moved between two whose positions leave no number between them."""
-    case = _queue(lambda run: queue.move(run, 2))
+    case = _queue(lambda run: queue_order.move(run, 2))
     tickets = queue.waiting()
     for one, position in zip(tickets, (1.0, 1 + 2**-51, 1 + 2**-52), strict=True):
         queue.write(replace(one, position=position))

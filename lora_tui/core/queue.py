@@ -9,14 +9,14 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lora_tui.core import devices, files, locations, runs
-from lora_tui.core.errors import BadInput, LoraTuiError
+from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.events import figure, whole
 from lora_tui.core.runs import Run
 
@@ -200,17 +200,34 @@ def write(ticket: Ticket) -> None:
         ) from error
 
 
-def _everybody() -> tuple[Ticket, ...]:
+def read_surely(run: Run) -> Ticket | None:
+    """As `read`, for who is going to change the ticket.
+
+    Raises:
+        LoraTuiError: it cannot be read at the moment.
+    """
+    with _told():
+        return _read(run)
+
+
+def everybody() -> tuple[Ticket, ...]:
     """As `waiting`, for who is going to change the order by it.
 
     Raises:
-        LoraTuiError: a ticket cannot be read, so that the order is not known.
+        LoraTuiError: a ticket cannot be read at the moment, so that the order is not known.
     """
-    try:
-        paths = [entry.path for entry in os.scandir(locations.runs_folder())]
+    with _told():
+        try:
+            paths = [entry.path for entry in os.scandir(locations.runs_folder())]
+        except FileNotFoundError:  # no run was ever made
+            return ()
         return _in_order(_read(Run(Path(path))) for path in paths)
-    except FileNotFoundError:  # no run was ever made
-        return ()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise LoraTuiError(
             f"The queue cannot be read: {error}.", "Nothing was changed; try again."
@@ -223,7 +240,7 @@ def join(run: Run, verb: str, *, slurm: str = "") -> Ticket:
     Raises:
         LoraTuiError: the queue cannot be read, or the disk did not take it.
     """
-    last = max((one.position for one in _everybody()), default=0.0)
+    last = max((one.position for one in everybody()), default=0.0)
     ticket = Ticket(
         run=run,
         position=last + 1,
@@ -253,45 +270,3 @@ def leave(run: Run) -> bool:
             f"{run.id} cannot leave the queue: {error}.", f"Remove {run.ticket} by hand."
         ) from error
     return True
-
-
-def move(run: Run, place: int) -> None:
-    """Let a run that waits be at `place`, from 1 on; beyond the end it is the last.
-
-    Raises:
-        LoraTuiError: it does not wait, the queue cannot be read, or the disk did not take it.
-    """
-    everybody = _everybody()
-    mine = next((one for one in everybody if one.run == run), None)
-    if mine is None:
-        raise BadInput(f"{run.id} does not wait.", "`lora-tui queue` lists what does.")
-    others = [one for one in everybody if one.run != run]
-    place = max(0, min(place - 1, len(others)))
-    position = _between(others, place)
-    if position is None:  # no number is left between its neighbours
-        others = [one for one in _spread(everybody) if one.run != run]
-        position = _between(others, place)
-    assert position is not None
-    write(replace(mine, position=position))
-
-
-def _between(tickets: Sequence[Ticket], place: int) -> float | None:
-    """A position that sorts before `tickets[place]` and behind the one before."""
-    if not tickets:
-        return 1.0
-    if place == 0:
-        return tickets[0].position - 1
-    if place == len(tickets):
-        return tickets[-1].position + 1
-    low, high = tickets[place - 1].position, tickets[place].position
-    middle = (low + high) / 2
-    return middle if low < middle < high else None
-
-
-def _spread(tickets: Sequence[Ticket]) -> list[Ticket]:
-    """The same order in whole numbers; the last is written first, so it holds at every moment."""
-    top = tickets[-1].position + 1
-    spread = [replace(one, position=top + place) for place, one in enumerate(tickets)]
-    for one in reversed(spread):
-        write(one)
-    return spread

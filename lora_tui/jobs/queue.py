@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 
-from lora_tui.core import devices, events, locks, preset_files, queue, runs, sweeps
+from lora_tui.core import devices, events, locks, preset_files, queue, queue_order, runs, sweeps
 from lora_tui.core.devices import Taken, Wanted
 from lora_tui.core.errors import BadInput, LoraTuiError
 from lora_tui.core.files import private_folder
@@ -175,7 +175,7 @@ def release(run: Run) -> bool:
 
 def _set_held(run: Run, *, held: bool) -> bool:
     with queue.locked():
-        ticket = queue.read(run)
+        ticket = queue.read_surely(run)
         if ticket is None or runs.is_alive(run):
             return False
         host = ticket.host if held or ticket.slurm else platform.node()
@@ -191,7 +191,7 @@ def move(run: Run, place: int) -> None:
         LoraTuiError: it does not wait, or the disk did not take it.
     """
     with queue.locked():
-        queue.move(run, place)
+        queue_order.move(run, place)
 
 
 def shift(run: Run, by: int) -> None:
@@ -203,7 +203,7 @@ def shift(run: Run, by: int) -> None:
     with queue.locked():
         order = [ticket.run for ticket in queue.waiting()]
         if run in order:
-            queue.move(run, max(1, order.index(run) + 1 + by))
+            queue_order.move(run, max(1, order.index(run) + 1 + by))
 
 
 def cancel(run: Run) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_tui.core import queue, runs
+from lora_tui.core import queue, queue_order, runs
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
@@ -54,7 +54,7 @@ def test_moves_do_what_moves_in_a_list_do(moves: list[tuple[int, int]]) -> None:
     made = queued(*"abcde")
     wanted = list(made)
     for which, place in moves:
-        queue.move(made[which], place)
+        queue_order.move(made[which], place)
         wanted.remove(made[which])
         wanted.insert(place - 1, made[which])
         assert order() == wanted
@@ -66,9 +66,9 @@ def test_a_place_between_two_neighbours_is_always_found() -> None:
     """Halving the space between them ends after some fifty moves; the order stays."""
     a, b, c = queued("a", "b", "c")
     for _ in range(60):
-        queue.move(c, 2)
+        queue_order.move(c, 2)
         assert order() == [a, c, b]
-        queue.move(b, 2)
+        queue_order.move(b, 2)
         assert order() == [a, b, c]
 
 
@@ -85,7 +85,7 @@ def test_every_write_of_a_spread_keeps_the_order(monkeypatch: pytest.MonkeyPatch
         orders.append(order())
 
     monkeypatch.setattr(queue, "write", recorded)
-    queue.move(before[3], 2)
+    queue_order.move(before[3], 2)
     moved = [before[0], before[3], *before[1:3]]
     assert orders[-1] == moved and all(one == before for one in orders[:-1]) and len(orders) > 1
 
@@ -123,4 +123,4 @@ def test_one_at_a_time_changes_the_queue() -> None:
 def test_what_does_not_wait_is_not_moved() -> None:
     run = runs.create(Preset(name="p"))
     with pytest.raises(LoraTuiError, match="does not wait"):
-        queue.move(run, 1)
+        queue_order.move(run, 1)
