@@ -77,7 +77,9 @@ def sweep(
     elif ended:
         found = sweeps.find(ended)
         number = sweeping.stop(found)
-        print_json({"id": found.id, "stopped": number}) if as_json else say(f"{number} stopped")
+        print_json({"id": found.id, "stopped": number}) if as_json else say(
+            f"{number} {'run' if number == 1 else 'runs'} told to stop; those at work save first"
+        )
     else:
         asked = _asked(str(preset), settings, grid, name, with_full=with_full, halving=halving)
         _run(asked, only_plan=only_plan, detach=detach, as_json=as_json)

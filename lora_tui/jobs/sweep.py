@@ -150,14 +150,21 @@ def stop(sweep: Sweep) -> int:
     """Stop all that run, and take all out of the queue that wait; how many it was.
 
     The last ones first, so that none that waits gets its turn meanwhile.
+
+    Raises:
+        LoraTuiError: some go on; the others are stopped.
     """
-    number_of_them = 0
+    stopped, refused = 0, []
     for run in reversed(sweep.runs):
-        with suppress(LoraTuiError):  # it has just ended
-            if tickets.is_open(run):
+        if tickets.is_open(run):
+            try:
                 control.stop(run)
-                number_of_them += 1
-    return number_of_them
+                stopped += 1
+            except LoraTuiError as error:
+                refused += [error.summary] if tickets.is_open(run) else []  # else it just ended
+    if refused:
+        raise LoraTuiError("Not all of it is stopped:\n" + "\n".join(f"  {one}" for one in refused))
+    return stopped
 
 
 @dataclass(slots=True)
