@@ -4,7 +4,7 @@ import shlex
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
@@ -193,11 +193,21 @@ def watch(run: str, as_json: bool) -> None:
 @click.command()
 @run_argument
 @click.option("--kill", is_flag=True, help="End it now: only what was saved before stays.")
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Kill it if it has not ended by then.",
+)
 @as_json
-def stop(run: str, kill: bool, as_json: bool) -> None:
+def stop(run: str, kill: bool, grace: float | None, as_json: bool) -> None:
     """Stop a run: it ends its step, saves a checkpoint and the adapter."""
     found = references.find(run)
     (control.kill if kill else control.stop)(found)
+    if grace is not None and not control.wait_until_dead(found, grace):
+        say(f"{found.id} has not stopped in {grace:g} s, so it is killed.", err=True)
+        with suppress(LoraTuiError):  # it has just ended
+            control.kill(found)
     if not control.wait_until_dead(found, _SAVING_TAKES_AT_MOST):
         raise LoraTuiError(
             f"{found.id} has not stopped yet; it may still be saving.",
