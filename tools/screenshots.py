@@ -18,14 +18,18 @@ from lora_tui.tui.app import LoraTuiApp
 
 FOLDER = Path(__file__).parent.parent / "docs" / "screenshots"
 SIZE = (100, 30)
+RUN = ("tab", *["down"] * 5)
+"""To the newest run that is not of the sweep."""
+
 SHOTS: dict[str, Sequence[str]] = {
     "home": ("tab",),
-    "training": ("tab", "enter"),
-    "sample": ("tab", "enter", "x"),
+    "training": (*RUN, "enter"),
+    "sample": (*RUN, "enter", "x"),
     "preset": ("enter", "tab", "down"),
-    "compare": ("o", "enter"),
-    "merge": ("tab", "m"),
-    "export": ("tab", "e"),
+    "compare": ("o", "down", "enter"),
+    "sweep": ("o", "enter"),
+    "merge": (*RUN, "down", "m"),
+    "export": (*RUN, "down", "e"),
 }
 
 
