@@ -22,7 +22,7 @@ from lora_tui.console import (
     say,
     slurm_options,
 )
-from lora_tui.core import branching, makings, plain, queue, references, runs, summary, text
+from lora_tui.core import branching, makings, plain, queue, references, runs, states, summary, text
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.members import find_job
 from lora_tui.core.metrics import History
@@ -123,7 +123,8 @@ def _end(run: Run, *, as_json: bool) -> None:
         say(f"{document['failure']['summary']}\n{document['failure']['hint']}", err=True)
     elif kept := document["paths"]["adapter"] or document["paths"]["model"]:
         say(f"kept in {kept}")
-    if (number := len(document["advice"])) and not as_json:
+    has_ended = document["state"] in states.ENDED
+    if (number := len(document["advice"])) and has_ended and not as_json:
         hints = "1 hint" if number == 1 else f"{number} hints"
         say(f"{hints}: lora-tui show {run.id}", err=bool(document["failure"]))
     sys.exit(FAILED if document["failure"] else DONE)

@@ -76,7 +76,9 @@ def sweep(
         _show(sweeps.find(earlier), as_json=as_json)
     elif ended:
         found = sweeps.find(ended)
-        number = sweeping.stop(found)
+        if not (number := sweeping.stop(found)) and not as_json:
+            say("All of it has ended.")
+            return
         print_json({"id": found.id, "stopped": number}) if as_json else say(
             f"{number} {'run' if number == 1 else 'runs'} told to stop; those at work save first"
         )

@@ -3,6 +3,7 @@
 import itertools
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,10 @@ def variants(preset: Preset, grid: Grid, *, with_full: bool = False) -> tuple[Va
     for values in grid.values():
         number *= len(values)
     if not grid:
-        raise SettingsError("This sweep has no grid", [Problem("", "name a key and its values")])
+        raise SettingsError(
+            "This sweep has no grid",
+            [Problem("", "name a key and its values, as in --grid lora.r=8,16")],
+        )
     if number > MOST_RUNS:
         said = f"{number:,} combinations; a sweep has {MOST_RUNS} at most"
         raise SettingsError("This grid is too large", [Problem("", said)])
@@ -168,13 +172,16 @@ def variants(preset: Preset, grid: Grid, *, with_full: bool = False) -> tuple[Va
         else:
             found.setdefault(_effective(own), Variant(label, values, own, is_baseline))
 
+    constant = {key: values[0] for key, values in grid.items() if len(values) == 1}
     for one in combinations:
-        add(label_of(one), one)
+        add(label_of({key: one[key] for key in one if key not in constant} or one), one)
     if with_full and preset.lora.method == "full":
         said = "the preset is full fine-tuning itself: it needs no baseline of it"
         problems.setdefault(Problem("lora.method", said), []).append("")
     elif with_full:
-        add(FULL, baseline(preset), is_baseline=True)
+        shared = {key: value for key, value in constant.items() if not key.startswith("lora.")}
+        with suppress(SettingsError):  # said of the others already
+            add(FULL, {**shared, **baseline(changed(preset, shared))}, is_baseline=True)
     if problems:
         raise SettingsError(
             "These runs do not fit", list(grouped(problems, len(combinations) + with_full))

@@ -102,7 +102,7 @@ def moment(seconds: Any, form: str = "%Y-%m-%d %H:%M:%S") -> str:
 def facts(document: Mapping[str, Any]) -> Iterator[str]:
     """A document of `show` as lines of text, without the preset."""
     for key, value in document.items():
-        if key == "preset" or value in (None, {}, []):
+        if key == "preset" or value in (None, {}, []) or value is False:
             continue
         if key in {"paths", "failure"}:
             for name, said in value.items():
@@ -119,6 +119,8 @@ def _in_words(key: str, value: Any) -> str:
         return "  ".join(text.one_line(str(item)) for item in value)
     if isinstance(value, dict):
         return "  ".join(f"{name} {_in_words(name, item)}" for name, item in value.items()) or "-"
+    if value is True:
+        return "yes"
     if value is None or isinstance(value, int | float):
         return text.size(value) if key.endswith("_bytes") else text.number(value)
     return text.one_line(str(value))

@@ -109,7 +109,8 @@ def summary_of(rows: Sequence[Row]) -> list[str]:
     if len(tried) < 2:
         return []
     first = min(tried, key=_loss)
-    found = [f"{first.label} has the lowest held-out loss tried: {text.number(_loss(first))}."]
+    of = "Of the adapters, " if len(done) > len(tried) else ""
+    found = [f"{of}{first.label} has the lowest held-out loss: {text.number(_loss(first))}."]
     enough = [one for one in tried if one.trainable and _loss(one) < _loss(first) + LEAST_GAIN]
     small = min(enough, key=lambda one: one.trainable or 0.0, default=first)
     if small is not first and first.trainable and (small.trainable or 0.0) < first.trainable:

@@ -79,7 +79,12 @@ def _devices(variants: Sequence[Variant]) -> int:
 def _before_it() -> Iterable[str]:
     """What waits already, and comes first."""
     if many := sum(1 for one in tickets.waiting() if one.is_ours and not one.held):
-        yield f"{'1 run waits' if many == 1 else f'{many} runs wait'} already, and start first."
+        said = (
+            "1 run waits already, and starts"
+            if many == 1
+            else f"{many} runs wait already, and start"
+        )
+        yield f"{said} first."
 
 
 def _free_disk() -> int | None:

@@ -104,3 +104,13 @@ def test_a_baseline_of_full_fine_tuning_and_a_slip_of_the_keyboard_are_refused()
         grids.variants(DEMO, {"training.seed": tuple(range(1000))})
     with pytest.raises(SettingsError, match="name a key and its values"):
         grids.variants(DEMO, {})
+
+
+def test_the_baseline_takes_what_all_others_have_and_names_tell_only_what_differs() -> None:
+    grid = {"lora.r": (4, 8), "training.max_steps": (6,), "training.seed": (1,)}
+    made = grids.variants(DEMO, grid, with_full=True)
+    assert [one.label for one in made] == ["r4", "r8", "full"]
+    assert {one.preset.training.max_steps for one in made} == {6}
+    assert {one.preset.training.seed for one in made} == {1}
+    (alone,) = grids.variants(DEMO, {"training.max_steps": (6,)})
+    assert alone.label == "max_steps-6"

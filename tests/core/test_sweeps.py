@@ -78,7 +78,7 @@ def test_the_table_has_a_line_a_run_and_says_what_is_best() -> None:
 def test_it_comes_to_the_best_the_smallest_as_good_and_shares_of_what_full_gained() -> None:
     rows = sweep_rows.read(finished())
     assert sweep_table.summary_of(rows) == [
-        "r64 has the lowest held-out loss tried: 1.297.",
+        "Of the adapters, r64 has the lowest held-out loss: 1.297.",
         "r32 is within 0.01 of it with 50.0 % of its trained parameters.",
         "r32: 97.2 % of full fine-tuning's gain at 17.0 % of the parameters.",
         "r64: 97.4 % of full fine-tuning's gain at 33.9 % of the parameters.",

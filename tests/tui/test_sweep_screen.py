@@ -55,7 +55,7 @@ async def test_a_run_has_one_letter_in_the_table_and_in_both_charts() -> None:
         assert "a ✓ r8   finished     8   155.6k★" in text and "1.254★" in text
         assert "held-out loss" in text and "a r8  1.402" in text
         assert "── full, 3.67M: 1.254" in text and "trained parameters" in text
-        assert "5 of 5 ended  r64 has the lowest held-out loss tried: 1.297." in text
+        assert "5 of 5 ended  Of the adapters, r64 has the lowest held-out loss: 1.297." in text
 
 
 async def test_narrow_screens_show_one_chart_at_a_time() -> None:

@@ -26,7 +26,7 @@ NO_RUNS = (
 PAUSE = "Wait after this step with all in memory, or hold it in the queue; again, it goes on"
 RESUME = "Go on: in place if it is paused, else from a checkpoint, here or as a branch"
 
-_EARLIER = "Let it start one earlier: the queue stands in its order"
+_EARLIER, _LATER = "Let it start one place earlier", "Let it start one place later"
 _STATE, _LOSS_AT_LEAST, _CURVE, _TIME = 8, 5, 6, 5
 _BEGAN = len("23 Nov 14:12")
 _CURVE_AT_MOST = 12  # as many points as a headline keeps
@@ -190,8 +190,8 @@ class RunList(RowList):
             tooltip="End it after this step; it saves first",
         ),
         Binding("P", "screen.change_run('pause')", "pause", tooltip=PAUSE),
-        Binding("<", "screen.change_run('earlier')", "earlier", tooltip=_EARLIER),
-        Binding(">", "screen.change_run('later')", "later", tooltip="Let it start one later"),
+        Binding("<", "screen.change_run('earlier')", "earlier", key_display="<", tooltip=_EARLIER),
+        Binding(">", "screen.change_run('later')", "later", key_display=">", tooltip=_LATER),
         Binding("m", "screen.merge", "merge", tooltip="The marked runs' adapters, or this one's"),
         Binding("e", "screen.export", "export", tooltip="Write this run's result as GGUF files"),
         Binding("R", "screen.change_run('resume')", "resume", tooltip=RESUME),
