@@ -28,13 +28,13 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def take(handle: int) -> None:
-    """Take the lock, waiting only for those who look whether it is held.
+def take(handle: int, patience: float | None = None) -> None:
+    """Take the lock, waiting so many seconds; else only for those who look whether it is held.
 
     Raises:
-        BlockingIOError: an engine holds it.
+        BlockingIOError: another holds it.
     """
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + (_PATIENCE if patience is None else patience)
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

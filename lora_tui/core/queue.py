@@ -4,7 +4,6 @@ The order is that of the tickets' positions. Cancelling removes a ticket, deleti
 it too; a move writes one file. Whoever changes the queue holds its lock (`locked`).
 """
 
-import fcntl
 import json
 import os
 import platform
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lora_tui.core import devices, files, locations, runs
+from lora_tui.core import devices, files, locations, locks, runs
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.events import figure, whole
 from lora_tui.core.runs import Run
@@ -69,7 +68,7 @@ def locked() -> Iterator[None]:
         ) from error
     try:
         try:
-            _take(handle)
+            locks.take(handle, _PATIENCE)
         except BlockingIOError as error:
             raise LoraTuiError(
                 "Another process has been using the queue for half a minute.",
@@ -83,19 +82,6 @@ def locked() -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def _take(handle: int) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
 
 
 def read(run: Run) -> Ticket | None:
