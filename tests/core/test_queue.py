@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -124,3 +126,17 @@ def test_what_does_not_wait_is_not_moved() -> None:
     run = runs.create(Preset(name="p"))
     with pytest.raises(LoraTuiError, match="does not wait"):
         queue_order.move(run, 1)
+
+
+def test_a_run_leaves_the_queue_before_its_files_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the queue finds it without a preset, and fails it into being again."""
+    (run,) = queued("a")
+    remove, waits = shutil.rmtree, list[int]()
+
+    def watched(path: Path) -> None:
+        waits.append(len(order()))
+        remove(path)
+
+    monkeypatch.setattr(shutil, "rmtree", watched)
+    runs.delete(run)
+    assert waits == [0] and not run.path.exists()
