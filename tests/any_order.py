@@ -201,6 +201,8 @@ class AnyOrder(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Whatever was done to them, all runs that are left can be finished."""
         try:
+            for run in self.runs:  # a paused run keeps its device: none behind it comes to its turn
+                self._let_go_on(run)
             for run in self.runs:
                 self._finish(run)
         finally:
@@ -214,11 +216,13 @@ class AnyOrder(RuleBasedStateMachine):
             if self.before is not None:
                 os.environ["LORA_TUI_HOME"] = self.before
 
-    def _finish(self, run: Run) -> None:
+    def _let_go_on(self, run: Run) -> None:
         ticket = tickets.read(run)
         state = headline(run).state
         if run.pause.exists() or (ticket and ticket.held) or state in states.RESUMABLE:
             launch.resume(run)
+
+    def _finish(self, run: Run) -> None:
         wait_until(lambda: not tickets.is_open(run), 300, f"{run.id} does not end")
         self._look_at(run)
         assert headline(run).state == "finished", run.log.read_text()[-2000:]

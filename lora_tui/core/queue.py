@@ -158,8 +158,13 @@ def standing(run: Run) -> str:
         return "1 run starts before it" if many == 1 else f"{many} runs start before it"
     if mine.host != platform.node():
         return f"next to start on {mine.host}"
-    at_work = sorted({one.id for one in devices.holders().values()})
+    at_work = sorted({_named(one) for one in devices.holders().values()})
     return f"next, when {' or '.join(at_work)} ends" if at_work else "next to start"
+
+
+def _named(run: Run) -> str:
+    """A run at work; one that is paused keeps its device all the same."""
+    return f"{run.id} (paused)" if run.pause.exists() else run.id
 
 
 def write(ticket: Ticket) -> None:

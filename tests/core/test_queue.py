@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_tui.core import queue, queue_order, runs
+from lora_tui.core import devices, locks, queue, queue_order, runs
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
@@ -101,6 +101,15 @@ def test_what_a_run_waits_for_is_said() -> None:
     assert ticket
     queue.write(replace(ticket, held=True))
     assert queue.standing(a).startswith("held") and queue.standing(b) == "next to start"
+    other = runs.create(Preset(), name="other")
+    taken = devices.take(devices.Wanted(("cpu",)), (), other)
+    assert taken
+    with other.lock.open("w") as lock:
+        locks.take(lock.fileno())
+        assert queue.standing(b) == f"next, when {other.id} ends"
+        other.pause.touch()
+        assert queue.standing(b) == f"next, when {other.id} (paused) ends"
+    taken.close()
     queue.leave(c)
     assert queue.standing(c) == ""
     queue.join(c, "train", slurm="12")
