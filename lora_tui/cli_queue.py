@@ -64,6 +64,8 @@ def list_queue(
         return
     if not lines:
         say("Nothing runs and nothing waits.", err=True)
+    else:
+        say(f"{'':>3} {'run':<36} {'state':<9} {'device':<8} for")
     for line in lines:
         state = "held" if line["held"] else line["state"]
         when = text.duration(max(0.0, time.time() - line["since"])) if line["since"] else ""

@@ -41,7 +41,7 @@ def test_the_queue_is_listed_and_changed_by_words() -> None:
         ("b", 3, False),
     ]
     assert moved[2]["waits_for"] == "1 run starts before it"
-    assert "held" in say("queue").stdout.splitlines()[1]
+    assert "held" in say("queue").stdout.splitlines()[2]
     assert json.loads(say("pause", "c", "--json").stdout)["held"]
     assert "queued" in say("pause", "c").stdout  # twice, nothing changes
     assert json.loads(say("resume", "c", "--detach", "--json").stdout)["state"] == "queued"

@@ -21,6 +21,12 @@ CRASHED = {
     "start; engine.log has its last lines.",
 }
 
+KILLED = {
+    "summary": "Killed, as it was asked to be.",
+    "hint": "`lora-tui resume` goes on from its last checkpoint, if it saved one, else from the "
+    "start.",
+}
+
 
 def read_snapshot(run: Run) -> Snapshot:
     """Every event of the run, folded."""
@@ -71,17 +77,21 @@ def show(run: Run) -> dict[str, Any]:
         "peak_memory_bytes": final.get("peak_memory_bytes", snapshot.memory_bytes),
         "seconds_per_step": final.get("seconds_per_step", snapshot.seconds_per_step),
         "tokens_per_second": final.get("tokens_per_second", snapshot.tokens_per_second),
-        "failure": failure(state, final),
+        "failure": failure(state, snapshot),
         "advice": [one.document() for one in advice.of_run(preset, snapshot)],
         "paths": paths(run),
     }
 
 
-def failure(state: str, final: Any) -> dict[str, str] | None:
+def failure(state: str, snapshot: Snapshot) -> dict[str, str] | None:
     """Why a run failed or crashed, and what to do; None for any other state."""
     if state == "failed":
+        final = snapshot.final or {}
         return {"summary": str(final.get("summary", "")), "hint": str(final.get("hint", ""))}
-    return CRASHED if state == "crashed" else None
+    if state != "crashed":
+        return None
+    was_asked = snapshot.telling == "stopping" and snapshot.fact("stopping", "kill") is True
+    return KILLED if was_asked else CRASHED
 
 
 def _data(snapshot: Snapshot) -> dict[str, Any]:
@@ -178,7 +188,7 @@ def headline(run: Run, *, points: int = 12) -> Headline:
         curve=snapshot.curves["loss"] if tail is head else _sampled(run, points),
         created=figure(info.get("created")),
         elapsed=_elapsed(info, snapshot),
-        failure=failure(state, snapshot.final or {}),
+        failure=failure(state, snapshot),
         ticket=ticket if state == "queued" else None,
     )
 

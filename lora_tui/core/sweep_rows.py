@@ -145,7 +145,7 @@ class _Followed:
             scores={name: last for name, (_, last) in now.scores.items() if last is not None},
             elapsed=now.elapsed,
             left=now.seconds_left if state in states.LIVE else None,
-            failure=summary.failure(state, final) if is_there else None,
+            failure=summary.failure(state, now) if is_there else None,
             warnings=now.warnings,
         )
 

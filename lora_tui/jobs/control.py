@@ -40,8 +40,12 @@ def kill(run: Run) -> None:
     Raises:
         LoraTuiError: as `stop`.
     """
-    if not queue.cancel(run):
-        _signal(run, signal.SIGKILL)
+    if queue.cancel(run):
+        return
+    _require_life(run)
+    with suppress(OSError):  # a full disk keeps nobody from killing
+        events.append(run.events, "stopping", kill=True)
+    _signal(run, signal.SIGKILL)
 
 
 def pause(run: Run) -> None:

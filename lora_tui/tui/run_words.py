@@ -67,7 +67,7 @@ def notice(frame: Frame) -> tuple[str, str] | None:
             "This run's events are missing or cannot be read.",
             f"{frame.unreadable} should hold them. The engine's log (g) may say more.",
         )
-    reason = failure(frame.state, frame.snapshot.final or {})
+    reason = failure(frame.state, frame.snapshot)
     if reason is None:
         return None
     hint = text.printable(reason["hint"])

@@ -135,6 +135,7 @@ def test_an_engine_that_hangs_can_be_killed_after_it_was_asked() -> None:
     command = [sys.executable, "-m", "lora_tui", "stop", run.id, "--grace", "0.2"]
     said = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert said.returncode == 1 and "so it is killed" in said.stderr
+    assert "Killed, as it was asked to be." in said.stderr
     assert engine.wait(10) == -signal.SIGKILL and control.wait_until_dead(run, 1)
     engine.stdout.close()
 
