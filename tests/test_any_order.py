@@ -1,4 +1,4 @@
-"""A few examples of two clients in any order; `benchmarks.any_order` makes many."""
+"""Two orders of two clients' requests; `benchmarks.any_order` makes many."""
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.xdist_group("survival")
 def test_two_clients_in_any_order_lose_nothing() -> None:
     few = settings(
         max_examples=2,
-        stateful_step_count=6,
+        stateful_step_count=8,
         deadline=None,
         suppress_health_check=list(HealthCheck),
         derandomize=True,

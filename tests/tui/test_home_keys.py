@@ -57,11 +57,11 @@ async def test_keys_are_offered_only_where_they_do_something(make_run: Maker) ->
         await pilot.press("tab")
         await settled(pilot)
         last = shown(pilot).splitlines()[-1]
-        assert "S stop" in last and "x delete" not in last and "R resume" not in last
+        assert "S stop" in last and "P pause" in last and "R resume" not in last
         await pilot.press("j")
         await settled(pilot)
         last = shown(pilot).splitlines()[-1]
-        assert "S stop" not in last and "x delete" in last and "R resume" in last
+        assert "S stop" not in last and "P pause" not in last and "R resume" in last
         assert last.endswith("? help")
 
 

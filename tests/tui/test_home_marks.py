@@ -66,7 +66,7 @@ async def test_space_marks_and_unmarks_and_goes_on_to_the_next() -> None:
         assert next(line for line in lines if "✓ r4-pirate" in line).count("◆") == 0
         await press(pilot, "g", "space")
         assert marked(pilot) == ["r8-pirate"] and "1 marked" in shown(pilot)
-        assert " enter open  space mark  c compare  R resume  x delete" in shown(pilot)
+        assert " enter open  space mark  c compare  m merge  e export" in shown(pilot)
 
 
 async def test_marks_outlast_refreshes_and_filters_but_not_their_runs() -> None:
