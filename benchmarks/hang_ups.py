@@ -11,6 +11,7 @@ be finished, with the losses of a run that nobody watched.
 import argparse
 import random
 import re
+from functools import partial
 from pathlib import Path
 
 from benchmarks.compare_demo import wait
@@ -74,11 +75,11 @@ class Trial:
                 terminal.wait_for(lambda text: "▹watched" in text or "▸watched" in text)
                 terminal.press("t")
                 terminal.wait_for("Name of the run")
-                terminal.press("\r")
                 known = set(runs.list_runs())
+                terminal.press("\r")
                 wait_until(lambda: bool(set(runs.list_runs()) - known), 30, "no run was made")
                 (going,) = set(runs.list_runs()) - known
-                wait_until(lambda run=going: runs.is_alive(run), 30, "no engine")  # type: ignore[misc]
+                wait_until(partial(runs.is_alive, going), 30, "no engine")
                 self.starting += 1
             elif self.chance.random() < 0.7:
                 terminal.press("\t\r")

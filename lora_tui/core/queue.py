@@ -130,7 +130,7 @@ def waiting() -> tuple[Ticket, ...]:
         paths = [entry.path for entry in os.scandir(locations.runs_folder())]
     except OSError:
         return ()
-    held = [path for path in paths if os.path.exists(f"{path}/queued")]  # noqa: PTH110 - many
+    held = [path for path in paths if os.path.exists(f"{path}/queued")]  # noqa: PTH110 - a Path each is slow
     return _in_order(read(Run(Path(path))) for path in held)
 
 

@@ -160,7 +160,7 @@ def _told_pretokenizer(module: ModuleType) -> Iterator[None]:
     def named(self: Any, tokenizer: Any) -> str:
         try:
             name = str(known(self, tokenizer))
-        except NotImplementedError:
+        except NotImplementedError:  # a pre-tokeniser that the converter has no name for
             name = pretokenizer.name_in(Path(self.dir_model))
         ids = tokenizer("a")["input_ids"]
         begins = bool(ids) and tokenizer.bos_token_id is not None
