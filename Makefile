@@ -15,7 +15,7 @@ CODE := $(patsubst %/,%,$(sort $(dir $(wildcard lora_tui/*.py demo/*.py benchmar
 export TORCH
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock demo-model bench bench-real bench-memory bench-look bench-compare bench-export bench-survival bench-sweep wheel clean distclean setup FORCE
+.PHONY: help run test check format lock demo-model bench bench-speed bench-memory bench-look bench-compare bench-export bench-survival bench-sweep gpu-check wheel clean distclean setup FORCE
 
 help:  ## what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,8 +45,8 @@ demo-model: $(READY)  ## train the demo's base model anew
 bench: $(READY)  ## measure the app's speed, into docs/benchmarks.md
 	$(BIN)/python -m benchmarks.app_speed $(ARGS)
 
-bench-real: $(READY)  ## measure a real-sized run, into docs/real-size.md (ARGS=FILE.jsonl)
-	$(BIN)/python -m benchmarks.real_size $(ARGS)
+bench-speed: $(READY)  ## training beside stock TRL and Unsloth, into docs/benchmarks.md (ARGS=FILE.jsonl)
+	$(BIN)/python -m benchmarks.speed --profile $(ARGS)
 
 bench-memory: $(READY)  ## set the memory estimate against runs, into docs/memory.md (ARGS=FILE.jsonl)
 	$(BIN)/python -m benchmarks.memory $(ARGS)
@@ -68,6 +68,12 @@ bench-survival: $(READY)  ## hang-ups, kills, every crash, divergences, any orde
 
 bench-sweep: $(READY)  ## a sweep of the demo over ranks, one engine killed, into docs/sweep.md
 	$(BIN)/python -m benchmarks.sweep_demo $(ARGS)
+
+gpu-check: $(READY)  ## on CUDA: the engine's tests, then bench-speed, into docs/benchmarks.md (ARGS=FILE.jsonl)
+	@$(BIN)/python -c "import sys, torch; torch.cuda.is_available() or sys.exit('gpu-check: torch sees no CUDA device here.')"
+	@failed=; $(BIN)/pytest tests/engine || failed="$$failed tests"; \
+		$(BIN)/python -m benchmarks.speed --device cuda --profile $(ARGS) || failed="$$failed speed"; \
+		test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 wheel: $(READY)  ## build dist/*.whl
 	$(BIN)/python -m hatchling build -t wheel

@@ -35,13 +35,14 @@ class Line:
 
     def row(self) -> str:
         """As a row of the table."""
-        shown = [_short(one) for one in (median(self.values), min(self.values), max(self.values))]
+        shown = [short(one) for one in (median(self.values), min(self.values), max(self.values))]
         spread = f"{shown[1]} to {shown[2]}" if len(self.values) > 1 else ""
         cells = (self.name, f"{shown[0]} {self.unit}", spread, str(len(self.values)), self.limit)
         return f"| {' | '.join(cells)} |"
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """Three figures of a number."""
     return f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
 
 
@@ -78,22 +79,26 @@ def section(path: Path, name: str, command: str) -> Iterator[list[Line]]:
 
 
 def _write(path: Path, name: str, command: str, lines: list[Line], load: float) -> None:
-    """Put a part's table between its markers, and leave the rest of the document as it is."""
-    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    section = "\n".join(
-        [
-            begin,
-            f"`python -m {command}` on {time.strftime('%Y-%m-%d')}: "
-            f"{os.cpu_count()} cores, Python {platform.python_version()}, load {load:.1f}.",
-            "",
-            "| what | median | range | repeats | at most |",
-            "|---|---|---|---|---|",
-            *(line.row() for line in lines),
-            end,
-        ]
+    """Put a part's table into its section."""
+    about = (
+        f"`python -m {command}` on {time.strftime('%Y-%m-%d')}: "
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, load {load:.1f}."
     )
+    put(path, name, [about, "", *table(lines)])
+
+
+def table(lines: Sequence[Line], limit: str = "at most") -> list[str]:
+    """The lines under their head; `limit` is what the last column is called."""
+    head = [f"| what | median | range | repeats | {limit} |", "|---|---|---|---|---|"]
+    return head + [line.row() for line in lines]
+
+
+def put(path: Path, name: str, body: Sequence[str]) -> None:
+    """Put text between a section's markers, and leave the rest of the document as it is."""
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     text = path.read_text("utf-8") if path.exists() else "# Benchmarks\n"
     if begin not in text:
         text += f"\n{begin}\n{end}\n"
     before, _, rest = text.partition(begin)
+    section = "\n".join([begin, *body, end])
     path.write_text(before + section + rest.partition(end)[2], encoding="utf-8")

@@ -1,5 +1,6 @@
 """What every test gets: a home of its own, no network, few threads, and a fresh interpreter."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -13,11 +14,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["UNSLOTH_DISABLE_STATISTICS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Hundreds of programs are started: compiling what they import takes each up to a second.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import pytest
 from hypothesis import settings
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
+gc.set_threshold(50_000)  # as the engine does: at 700 much is looked through for little
 settings.register_profile("suite", deadline=None)  # no test fails for a busy machine
 settings.load_profile("suite")
 

@@ -146,7 +146,7 @@ def test_advice_on_a_run_is_shown_with_changes_that_set_takes(cli: Cli) -> None:
 def test_no_text_of_a_run_commands_the_terminal(verb: list[str], failed: runs.Run) -> None:
     """In a real terminal: click would take escape sequences out of a pipe by itself."""
     with Terminal([sys.executable, "-m", "lora_tui", *verb]) as terminal:
-        terminal.pump(10)
+        terminal.pump(180)  # to its end
         assert b"name" in terminal.raw
         for code in (b"\x1b[31m", b"\x07", "\x9b".encode(), "\u202e".encode()):
             assert code not in terminal.raw
@@ -185,7 +185,7 @@ def test_ctrl_c_leaves_the_run_running(cli: Cli) -> None:
     while "launched" not in follower.stdout.readline():
         pass
     os.kill(follower.pid, signal.SIGINT)
-    _, said = follower.communicate(timeout=30)
+    _, said = follower.communicate(timeout=180)
     assert follower.returncode == 0 and f"lora-tui stop {run_id}" in said
     assert runs.is_alive(run)
     stopped = cli("stop", run_id)

@@ -15,7 +15,7 @@ from lora_tui.core.presets import Preset
 
 def say(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "lora_tui", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
 
 
 @pytest.fixture
@@ -72,6 +72,6 @@ def test_who_follows_a_queued_run_may_leave_it() -> None:
         run_id = follower.stdout.readline().decode().strip()
         assert follower.stderr.readline() == b"It is queued: next to start.\n"
         os.kill(follower.pid, signal.SIGINT)
-        assert follower.wait(30) == 0
+        assert follower.wait(180) == 0
         assert b"goes on" in follower.stderr.read()
     assert references.find(run_id).ticket.exists()

@@ -139,11 +139,11 @@ def checking(rows: Path) -> Iterator[tuple[subprocess.Popen[str], runs.Run]]:
         command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     )
     reports = locations.reports_folder()
-    wait_until(lambda: bool(runs.list_runs(reports)), 30, "the job's folder")
+    wait_until(lambda: bool(runs.list_runs(reports)), 180, "the job's folder")
     (job,) = runs.list_runs(reports)
-    wait_until(lambda: runs.is_alive(job), 30, "the job's start")
+    wait_until(lambda: runs.is_alive(job), 180, "the job's start")
     yield waiting, job
-    waiting.communicate(timeout=30)
+    waiting.communicate(timeout=180)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -151,10 +151,10 @@ def test_whatever_ends_the_verb_ends_its_job(
     checking: tuple[subprocess.Popen[str], runs.Run], number: signal.Signals
 ) -> None:
     waiting, job = checking
-    wait_until(lambda: has_looked(job), 30, "the first look")
+    wait_until(lambda: has_looked(job), 180, "the first look")
     os.kill(waiting.pid, number)
-    wait_until(lambda: not runs.is_alive(job), 30, "the job's end")
-    assert waiting.wait(timeout=30) != 0
+    wait_until(lambda: not runs.is_alive(job), 180, "the job's end")
+    assert waiting.wait(timeout=180) != 0
     assert '"finished"' not in job.events.read_text("utf-8")  # it did not just come to its end
 
 
@@ -162,9 +162,9 @@ def test_a_check_whose_engine_is_killed_says_so(
     checking: tuple[subprocess.Popen[str], runs.Run],
 ) -> None:
     waiting, job = checking
-    wait_until(lambda: has_looked(job), 30, "the first look")
+    wait_until(lambda: has_looked(job), 180, "the first look")
     control.kill(job)
-    said, _ = waiting.communicate(timeout=30)
+    said, _ = waiting.communicate(timeout=180)
     assert waiting.returncode == 1
     assert said.startswith("red     preset")
     assert "Check again." in said

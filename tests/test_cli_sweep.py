@@ -36,6 +36,7 @@ def test_a_sweep_runs_to_its_end_one_run_after_another(tmp_path):
         "training.max_steps": 2,
         "training.eval_steps": 0,
         "training.save_steps": 0,
+        "engine.backend": "transformers",
     }
     given = [word for pair in settings.items() for word in ("--set", "=".join(map(str, pair)))]
     said = cli("demo", "--grid", "lora.r=2,4", *given, "--name", "tiny", "--json")

@@ -20,7 +20,10 @@ from tools.terminal import APP, Terminal, wait_until
 
 pytestmark = pytest.mark.xdist_group("survival")
 
-SHORT = ["training.max_steps=30", "training.save_steps=5", "data.eval_fraction=0"]
+SHORT = [
+    *("training.max_steps=30", "training.save_steps=5", "data.eval_fraction=0"),
+    "engine.backend=transformers",
+]
 
 
 def read(run: Run) -> list[dict[str, Any]]:
@@ -37,7 +40,7 @@ def test_a_run_started_by_keys_outlives_its_terminal_and_is_shown_again() -> Non
         terminal.press("t")
         terminal.wait_for("Name of the run")
         terminal.press("\r")
-        wait_until(lambda: bool(runs.list_runs()), 30, "no run was created")
+        wait_until(lambda: bool(runs.list_runs()), 180, "no run was created")
         (run,) = runs.list_runs()
         wait_until(lambda: len(steps(run)) > 3, 180, "no step was made")
         before = read(run)
@@ -53,10 +56,10 @@ def test_a_run_started_by_keys_outlives_its_terminal_and_is_shown_again() -> Non
         terminal.wait_for("Presets")
         watcher.wait_for("step")
         control.stop(run)
-        terminal.wait_for(lambda screen: "stopped" in screen, 120)
+        terminal.wait_for(lambda screen: "stopped" in screen)
         watcher.wait_for_end(120)
         told = f"demo stopped: step {steps(run)[-1]}/".encode()
-        terminal.pump(30, lambda: b"\x1b]777;notify;lora-tui;" + told in terminal.raw)
+        terminal.pump(180, lambda: b"\x1b]777;notify;lora-tui;" + told in terminal.raw)
         for screen in (terminal, watcher):
             assert screen.raw.count(b"\x1b]9;lora-tui: " + told) == 1
             assert screen.raw.count(b"\a\x1b]9;") == 1 == screen.raw.count(b"\x1b]777;notify;")
@@ -109,7 +112,7 @@ def test_pause_and_resume_from_other_terminals_twice_and_out_of_order() -> None:
     assert say("resume", run.id, "--detach").returncode == 0
     again = say("resume", run.id)
     assert again.returncode == 1 and "is running already" in again.stderr
-    wait_until(lambda: len(steps(run)) > 3, 60, "it did not go on")
+    wait_until(lambda: len(steps(run)) > 3, 180, "it did not go on")
     assert "paused" in say("pause", run.id).stdout
     ended = say("resume", run.id, "--json")
     assert json.loads(ended.stdout)["state"] == "finished" and ended.returncode == 0

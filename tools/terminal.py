@@ -104,6 +104,13 @@ class Terminal:
                 self.most_memory = max(self.most_memory, self.memory)
         return True
 
+    def settle(self, seconds: float = 0.5) -> None:
+        """Go on until the program has written nothing for `seconds`: it is ready for keys."""
+        end, before = time.perf_counter() + 60, -1
+        while before != self.written and time.perf_counter() < end:
+            before = self.written
+            self.pump(seconds)
+
     def _take_in(self, seconds: float) -> None:
         if not select.select([self._handle], [], [], seconds)[0]:
             return
@@ -131,7 +138,7 @@ class Terminal:
         finally:
             self._process.resume()
 
-    def wait_for(self, shown: str | Callable[[str], bool], seconds: float = 60.0) -> float:
+    def wait_for(self, shown: str | Callable[[str], bool], seconds: float = 180.0) -> float:
         """The moment a text was on the screen, or a condition on it held.
 
         Raises:
@@ -142,7 +149,7 @@ class Terminal:
             return time.perf_counter()
         raise TimeoutError(f"{shown!r} did not come in {seconds:g} s:\n{self.text}")
 
-    def wait_for_end(self, seconds: float = 30.0) -> int:
+    def wait_for_end(self, seconds: float = 180.0) -> int:
         """The exit status of a program that ends by itself.
 
         Raises:

@@ -18,6 +18,7 @@ CHANGEABLE = frozenset(
     {
         "name",
         "description",
+        "lora.save_dtype",
         *(
             f"training.{name}"
             for name in (

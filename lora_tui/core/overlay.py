@@ -81,7 +81,7 @@ class Coursing:
                 self._add("held-out", step, event)
 
     def _begin(self, step: float) -> None:
-        if not step:  # before its first step the base is measured
+        if not step:  # the base is measured anew
             self._curves["held-out"] = {axis: _Placed() for axis in AXES}
         for curves in self._curves.values():
             for curve in curves.values():

@@ -14,6 +14,7 @@ from typing import Any
 
 from lora_tui.core import locations
 from lora_tui.core.errors import LoraTuiError
+from lora_tui.core.platforms import CHANGES_BASE, Platform, saved_dtype
 from lora_tui.core.presets import LoraSettings, Preset, is_demo
 from lora_tui.core.safetensors import Tensor, read_model
 
@@ -165,8 +166,10 @@ def unmatched(names: Sequence[str], lora: LoraSettings) -> list[str]:
     return [one for one in lora.target_modules if not any(_is(name, one) for name in names)]
 
 
-def count_trainable(base: Base, preset: Preset) -> Trainable:
+def count_trainable(base: Base, preset: Preset, platform: Platform | None = None) -> Trainable:
     """What `preset` trains of `base`.
+
+    Without a platform the result weighs what it weighs in float32.
 
     Raises:
         LoraTuiError: no layer of the base has one of the target names.
@@ -181,11 +184,13 @@ def count_trainable(base: Base, preset: Preset) -> Trainable:
             f"No layer of the model is called {', '.join(lora.target_modules)}.",
             f'lora.target_modules can be {", ".join(present)}, or "all-linear".',
         )
-    adapter = sum(lora.r * (layer.inputs + layer.outputs) for layer in layers)
-    adapter += sum(layer.outputs for layer in layers) if lora.use_dora else 0
-    trained = adapter
+    factors = sum(lora.r * (layer.inputs + layer.outputs) for layer in layers)
+    others = sum(layer.outputs for layer in layers) if lora.use_dora else 0
     if lora.bias == "all":
-        trained += base.biases
+        others += base.biases
     elif lora.bias == "lora_only":
-        trained += sum(layer.outputs for layer in layers if layer.bias)
-    return Trainable(trained, base.parameters, 4 * trained, len(layers))
+        others += sum(layer.outputs for layer in layers if layer.bias)
+    width = 4 if platform is None or saved_dtype(preset, platform) == "float32" else 2
+    copies = 2 if lora.init_lora_weights in CHANGES_BASE else 1  # the adapter as it began, too
+    saved = copies * width * factors + 4 * others
+    return Trainable(factors + others, base.parameters, saved, len(layers))

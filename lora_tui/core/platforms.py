@@ -141,6 +141,10 @@ def _refusals_of_lora(preset: Preset) -> list[str]:
             )
         if lora.use_dora:
             found.append(f'lora.use_dora: does not go together with "{lora.init_lora_weights}"')
+        if lora.save_dtype not in {"auto", "float32"}:
+            found.append(
+                f'lora.save_dtype: "{lora.init_lora_weights}" is saved in float32; use "auto"'
+            )
     if lora.init_lora_weights == "orthogonal" and lora.r % 2:
         found.append('lora.r: has to be even with lora.init_lora_weights = "orthogonal"')
     if isinstance(lora.target_modules, tuple):
@@ -188,3 +192,15 @@ def compute_dtype(preset: Preset, platform: Platform) -> str:
     if platform.bfloat16:
         return "bfloat16"
     return "float16" if platform.on_gpu else "float32"
+
+
+def saved_dtype(preset: Preset, platform: Platform) -> str:
+    """The number format of a saved adapter's two factors.
+
+    That of the arithmetic, which rounds them in the same way each time it takes them. With PiSSA
+    and OLoRA the adapter as it began is saved too, to be taken off in full: nothing rounds that.
+    """
+    if preset.lora.save_dtype != "auto":
+        return preset.lora.save_dtype
+    exact = preset.lora.init_lora_weights in CHANGES_BASE
+    return "float32" if exact else compute_dtype(preset, platform)

@@ -61,6 +61,11 @@ class LoraSettings:
         "How the adapter starts; true is PEFT's own and changes nothing at first.",
         choices=(True, "gaussian", "pissa", "olora", "orthogonal"),
     )
+    save_dtype: str = knob(
+        "auto",
+        "Number format of the saved adapter; auto takes that of the arithmetic and loses nothing.",
+        choices=("auto", "bfloat16", "float16", "float32"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,6 +153,10 @@ class TrainingSettings:
         "random",
         "Order of the rows; group_by_length puts those of like length together: less padding.",
         choices=("random", "group_by_length"),
+    )
+    padding_free: bool = knob(
+        True,
+        "Rows lie one behind the other, without padding, where model and device allow it.",
     )
     logging_steps: int = knob(1, "Steps between two points of the chart.", low=1)
     eval_steps: int = knob(0, "Steps between held-out measurements; 0 only at both ends.", low=0)

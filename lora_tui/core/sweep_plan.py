@@ -145,7 +145,7 @@ def cost_of(variant: Variant, platform: Platform, found: list[Measured]) -> Cost
     cost = replace(_timed(Cost(variant, steps), preset, found), steps=steps)
     try:
         base = read_base(preset.model.name_or_path, preset.model.revision)
-        trainable = count_trainable(base, preset)
+        trainable = count_trainable(base, preset, platform)
         cost = replace(cost, trainable=trainable.parameters, saved=trainable.saved_bytes)
         lengths = measured.lengths(found, preset)
         longest = preset.model.max_seq_length

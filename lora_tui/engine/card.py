@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lora_tui.core import locations, text
+from lora_tui.core.platforms import compute_dtype, saved_dtype
 from lora_tui.core.preset_files import dumps
 from lora_tui.core.presets import is_demo
 from lora_tui.engine import machine
@@ -68,6 +69,7 @@ def _results(
     rows = [
         ("trained parameters", f"{loaded.trainable_parameters:,} of {loaded.total_parameters:,}"),
         ("backend, device", f"{job.platform.backend}, {job.platform.device}"),
+        *_format(job),
         ("seconds a step", text.number(figures.get("seconds_per_step"))),
         ("tokens a second", text.number(figures.get("tokens_per_second"))),
         ("peak memory", text.size(figures.get("peak_memory_bytes"))),
@@ -82,6 +84,16 @@ def _results(
         )
     lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
     return "\n".join(lines)
+
+
+def _format(job: TorchJob) -> list[tuple[str, str]]:
+    """Of an adapter, the number formats that it was computed with and is saved in."""
+    if job.preset.lora.method == "full":
+        return []
+    return [
+        ("computed in", compute_dtype(job.preset, job.platform)),
+        ("saved in", saved_dtype(job.preset, job.platform)),
+    ]
 
 
 def _use(method: str, reference: str) -> str:

@@ -58,7 +58,7 @@ def work(begun: Job) -> None:
     if rows:
         looks.at("mask", lambda: check_items.mask(preset, rows))
     if base:
-        looks.at("disk", lambda: check_items.disk(begun, base))
+        looks.at("disk", lambda: check_items.disk(preset, base, current))
     if base and rows and current:
         looks.at("memory", lambda: check_items.memory(current, base, rows))
     if is_there:

@@ -193,12 +193,12 @@ def _end(rows: Data) -> str:
     )
 
 
-def disk(begun: Job, base: Base) -> tuple[Item, None]:
+def disk(preset: Preset, base: Base, current: TorchJob | None) -> tuple[Item, None]:
     """Whether checkpoints and the result have room.
 
     A checkpoint holds what is trained in float32 and AdamW's two moments of it: 12 bytes each.
     """
-    trainable = count_trainable(base, begun.preset)
+    trainable = count_trainable(base, preset, current.platform if current else None)
     needed = _CHECKPOINTS * 12 * trainable.parameters + trainable.saved_bytes
     free = hardware.free_disk(locations.home())
     detail = f"{text.size(needed)} needed for checkpoints and result, {text.size(free)} free"

@@ -5,12 +5,14 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from lora_tui.core.consequences import planned_steps, rows_a_step
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.presets import Preset
 from lora_tui.core.scoring import Task, load_task
+from lora_tui.engine import kept
 from lora_tui.engine.formats import Message, Row, Shapes
 from lora_tui.engine.masking import Example
 from lora_tui.engine.reading import Left, Reader
@@ -27,6 +29,7 @@ class Part:
     """The training rows, or the held-out ones, with the count of what was left out."""
 
     source: Sequence[Row]
+    needed: int | None = None
     examples: list[Example] = field(default_factory=list)
     numbers: "array[int]" = field(default_factory=lambda: array("q"))
     dropped: Counter[str] = field(default_factory=Counter)
@@ -36,6 +39,11 @@ class Part:
     def rows(self) -> Sequence[Row]:
         """The row behind each example, read when asked for."""
         return Selection(self.source, self.numbers)
+
+    @property
+    def most(self) -> int:
+        """How many rows are read, if none is left out."""
+        return len(self.source) if self.needed is None else min(self.needed, len(self.source))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +76,10 @@ def prepare(preset: Preset, tokenizer: Any, ancestors: Sequence[Preset] = ()) ->
     reader = Reader(preset, shapes, template)
     line = (*ancestors, preset)
     train_rows, held_out_rows = split(source, line[0])
-    held_out = read_part(reader, held_out_rows, None)
     needed = [rows_needed(one) for one in line]
-    train = read_part(reader, train_rows, None if None in needed else max(filter(None, needed)))
+    most = None if None in needed else max(filter(None, needed))
+    held_out, train = Part(held_out_rows), Part(train_rows, most)
+    _fill((held_out, train), preset, source, reader)
     train.dropped.update(source.broken)
     if not train.examples:
         raise _nothing_left(source, train)
@@ -81,19 +90,41 @@ def prepare(preset: Preset, tokenizer: Any, ancestors: Sequence[Preset] = ()) ->
     return Data(train, held_out, shapes, template, task, steps, report, stages)
 
 
+def _fill(parts: Sequence[Part], preset: Preset, source: Source, reader: Reader) -> None:
+    """Read each part, or recall all where the same rows were read before."""
+    template = reader.template
+    is_kept = sum(part.most for part in parts) >= kept.LEAST_ROWS
+    place = kept.place_of(preset, source, template, parts) if is_kept else None
+    if place and kept.recall(place, parts, template):
+        return
+    for part in parts:
+        _read(part, reader)
+    if place:
+        kept.keep(place, parts, template)
+
+
 def read_part(reader: Reader, rows: Sequence[Row], needed: int | None) -> Part:
     """Examples from `rows`, in order, until `needed` are found."""
-    part = Part(rows)
-    for item in reader.read(enumerate(rows)):
-        if needed is not None and len(part.examples) >= needed:
-            break
-        part.read = item.number + 1
-        if isinstance(item, Left):
-            part.dropped[item.reason] += 1
-        else:
-            part.examples.append(item.example)
-            part.numbers.append(item.number)
+    part = Part(rows, needed)
+    _read(part, reader)
     return part
+
+
+def _read(part: Part, reader: Reader) -> None:
+    """Read until a part has what it needs; hardly more rows are looked at than that takes."""
+    coming, needed, before = enumerate(part.source), part.needed, -1
+    while part.read > before:
+        before = part.read
+        missing = None if needed is None else needed - len(part.examples)
+        for item in reader.read(islice(coming, missing)):
+            if needed is not None and len(part.examples) >= needed:
+                break
+            part.read = item.number + 1
+            if isinstance(item, Left):
+                part.dropped[item.reason] += 1
+            else:
+                part.examples.append(item.example)
+                part.numbers.append(item.number)
 
 
 def split(source: Source, preset: Preset) -> tuple[Sequence[Row], Sequence[Row]]:
@@ -176,15 +207,15 @@ class Selection(Sequence[Row]):
     """Rows picked by index and read only when asked for: a Hub set may have millions."""
 
     def __init__(self, rows: Sequence[Row], indices: Sequence[int]) -> None:
-        self._rows, self._indices = rows, indices
+        self._rows, self.indices = rows, indices
 
     def __len__(self) -> int:
-        return len(self._indices)
+        return len(self.indices)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return [self._rows[number] for number in self._indices[index]]
-        return self._rows[self._indices[index]]
+            return [self._rows[number] for number in self.indices[index]]
+        return self._rows[self.indices[index]]
 
 
 def rows_needed(preset: Preset) -> int | None:

@@ -10,14 +10,21 @@ from lora_tui.core.platforms import visible_gpus
 from lora_tui.core.presets import Preset, is_demo
 from lora_tui.engine import ranks
 
+_SPIN = 20_000
+"""Rounds that a thread waits awake for the next piece of work: some tens of microseconds."""
 
-def prepare(preset: Preset) -> None:
-    """Set the process's environment for `preset`; nothing heavy may be imported yet."""
+
+def prepare(preset: Preset, *, has_device: bool = False) -> None:
+    """Set the process's environment for `preset`; nothing heavy may be imported yet.
+
+    Who has the device to itself may wait awake.
+    """
     cache = private_folder(locations.home() / "cache")
     os.environ.update(
         UNSLOTH_COMPILE_LOCATION=str(cache / "unsloth"),  # else into the run directory
         UNSLOTH_DISABLE_STATISTICS="1",
         UNSLOTH_AUTO_INSTALL="0",
+        UNSLOTH_CPU_CHUNKED_CE="0",  # without a GPU the loss is that of engine/fused_head.py
         HF_HUB_DISABLE_TELEMETRY="1",
         HF_HUB_DISABLE_PROGRESS_BARS="1",
         TOKENIZERS_PARALLELISM="true",  # nothing forks after tokenising
@@ -25,8 +32,11 @@ def prepare(preset: Preset) -> None:
         CUDA_DEVICE_ORDER="PCI_BUS_ID",  # cuda:1 is nvidia-smi's 1, not the second fastest
     )
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // ranks.count())))
-    # Threads that spin while they wait make two engines on the same cores five times slower.
+    # Falling asleep and waking costs a third of a small model's step; but two engines whose threads
+    # wait awake on the same cores are five times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if has_device:
+        os.environ.setdefault("GOMP_SPINCOUNT", str(_SPIN))
     choose_device(preset.engine.device)
     if not needs_hub(preset) or not hub.answers():
         # A cached model must not wait on a dead network: ten seconds a file, several times each.

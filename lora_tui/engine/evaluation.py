@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from lora_tui.core import branching, events
 from lora_tui.core.events import Event, whole
+from lora_tui.core.platforms import CHANGES_BASE
 from lora_tui.core.scoring import score
+from lora_tui.engine import ranks
 from lora_tui.engine.data import Data, prompt_of
 from lora_tui.engine.generation import answer
 from lora_tui.engine.job import TorchJob
@@ -24,6 +26,41 @@ class Evaluation:
     def __init__(self, job: TorchJob, trainer: Any, data: Data) -> None:
         """Measure `trainer`'s model on `data`'s held-out part."""
         self.job, self.trainer, self.data = job, trainer, data
+        self.owes_base = False
+        """Whether the base is still to be measured, after the next step."""
+
+    def begin(self, *, is_resumed: bool) -> None:
+        """Measure the base where the first step changes it; else let that step come first.
+
+        Under an adapter the base stays as it is, and can be measured at any time.
+
+        Raises:
+            StopRequested: somebody does not want to wait for it.
+        """
+        lora = self.job.preset.lora
+        stays = (
+            lora.method == "lora"
+            and lora.bias == "none"
+            and lora.init_lora_weights not in CHANGES_BASE
+        )
+        if not (stays or is_resumed) and ranks.is_first():
+            self.measure(0, thorough=True)
+        owes = stays and bool(self.data.held_out.examples)
+        self.owes_base = ranks.shared(owes and not (is_resumed and self._has_base()))
+
+    def _has_base(self) -> bool:
+        """Whether the base was measured since the run began, or began anew."""
+        found = False
+        for event in self._reported("started", "eval"):
+            begins = event["kind"] == "started" and not event.get("resumed_from")
+            found = not begins and (found or event.get("step") == 0)
+        return found
+
+    def measure_base(self) -> None:
+        """The base as it was at step 0, if that is still owed and nobody wants to stop."""
+        if self.owes_base:
+            with suppress(StopRequested), self.trainer.model.disable_adapter():
+                self.measure(0, thorough=True)
 
     def measure(self, step: int, *, thorough: bool = False) -> float | None:
         """The held-out loss at `step`, as an event; thorough adds task scores and a sample.
@@ -92,12 +129,12 @@ class Evaluation:
         measured = list(self._reported("eval"))
         return measured[:1] + measured[1:][-1:]
 
-    def _reported(self, kind: str) -> Iterator[Event]:
+    def _reported(self, *kinds: str) -> Iterator[Event]:
         for run, left in branching.line(self.job.run):
             for batch in events.batches(run.events):
                 for event in batch:
                     is_own = left is None or (whole(event.get("step")) or 0) <= left
-                    if event["kind"] == kind and is_own:
+                    if event["kind"] in kinds and is_own:
                         yield event
 
     def _answer(self, prompts: Sequence[Sequence[int]], most_new: int) -> list[str]:

@@ -2,18 +2,75 @@
 
 TRL computes log-probabilities of the trained tokens alone through `trl.trainer.utils.
 _ChunkedLogProbFunction`. This stands in for it on a CPU, in plain torch; TRL does the rest as it
-does on a GPU. (Unsloth brings a stand-in of its own.)
+does on a GPU.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
 
-_MOST_LOGITS = 1 << 25
-"""Logits computed at once: 128 MB in float32."""
+from lora_tui.engine.autocast import compute_dtype
+
+_MOST_LOGITS = 1 << 22
+"""Logits computed at once: 16 MB in float32, which the allocator keeps for the next ones."""
+
+
+class TokenLogProbs(torch.autograd.Function):
+    """The log-probability of each token's target, with never more than a part of the logits.
+
+    A token's gradient is the outer one times `weight[target] - probabilities @ weight`, which is
+    computed while the logits are there. Only where the weight is trained as well they are computed
+    again: its gradient is a sum over tokens.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, scale: float
+    ) -> torch.Tensor:
+        """Of `hidden` (tokens, columns), `weight` (vocabulary, columns): (tokens,) in float32."""
+        of_hidden, of_weight, *_ = ctx.needs_input_grad
+        found = torch.empty(len(targets), dtype=torch.float32)
+        sums, each = torch.empty_like(found), torch.empty_like(hidden)
+        for part, wanted in _parts(targets, len(weight)):
+            logits = linear(hidden[part], weight).float().mul_(scale)
+            sums[part] = logits.logsumexp(-1)
+            found[part] = logits.gather(-1, wanted)[:, 0] - sums[part]
+            if of_hidden and not of_weight:
+                each[part] = _slope(logits, sums[part], wanted).to(weight.dtype) @ weight
+        ctx.scale, ctx.is_recomputed = scale, of_weight
+        ctx.save_for_backward(*((hidden, weight, targets, sums) if of_weight else (each,)))
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Any) -> Any:
+        """The gradients of `hidden` and `weight`."""
+        given = outer[0][:, None] * ctx.scale
+        if not ctx.is_recomputed:
+            (each,) = ctx.saved_tensors
+            return (each.float() * given).to(each.dtype), None, None, None
+        hidden, weight, targets, sums = ctx.saved_tensors
+        of_hidden, of_weight = torch.empty_like(hidden), torch.zeros_like(weight, dtype=torch.float)
+        for part, wanted in _parts(targets, len(weight)):
+            logits = linear(hidden[part], weight).float().mul_(ctx.scale)
+            slope = _slope(logits, sums[part], wanted).mul_(given[part]).to(weight.dtype)
+            of_hidden[part] = slope @ weight
+            of_weight += slope.T @ hidden[part]
+        return of_hidden, of_weight.to(weight.dtype), None, None
+
+
+def _parts(targets: torch.Tensor, vocabulary: int) -> Iterator[tuple[slice, torch.Tensor]]:
+    size = max(1, _MOST_LOGITS // vocabulary)
+    for start in range(0, len(targets), size):
+        yield slice(start, start + size), targets[start : start + size, None]
+
+
+def _slope(logits: torch.Tensor, sums: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """How a log-probability changes with each logit: 1 at the target, less all probabilities."""
+    slope = logits.sub_(sums[:, None]).exp_().neg_()
+    return slope.scatter_add_(1, wanted, torch.ones_like(sums[:, None]))
 
 
 class LogProbs:
@@ -32,31 +89,47 @@ class LogProbs:
         outputs: Sequence[str],
     ) -> tuple[torch.Tensor | None, ...]:
         """Log-probabilities of `targets`, in float32."""
-
-        def score(states: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-            logits = linear(states, weight, bias).float() * logit_scale
-            if softcap:
-                logits = softcap * torch.tanh(logits / softcap)
-            logits = logits / temperature if temperature != 1 else logits
-            return logits.gather(-1, wanted[:, None])[:, 0] - logits.logsumexp(-1)
-
-        size = max(1, _MOST_LOGITS // weight.shape[0])
-        if len(targets) <= size:
-            log_probs = score(hidden, targets)
+        if bias is None and not softcap:
+            compute = compute_dtype(hidden)
+            hidden, weight = hidden.to(compute), weight.to(compute)
+            log_probs = TokenLogProbs.apply(hidden, weight, targets, logit_scale / temperature)
         else:
-            parts = zip(hidden.split(size), targets.split(size), strict=True)
-            # Kept for the backward pass, the logits would be what the memory goes to.
-            log_probs = torch.cat([_again_in_backward(score, *part) for part in parts])
+            log_probs = _of_other_heads(
+                hidden, weight, bias, targets, temperature, softcap, logit_scale
+            )
         # Only shown by TRL's own logging, which nobody reads here; NaN rather than a false figure.
         unknown = torch.full_like(log_probs.detach(), torch.nan)
         names = ("entropy", "log_sum_sq_probs", "mean_logits", "is_top1")
         return log_probs, *(unknown if name in outputs else None for name in names)
 
 
-def _again_in_backward(score: Any, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def _of_other_heads(  # noqa: PLR0917 - TRL's own order
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    targets: torch.Tensor,
+    temperature: float,
+    softcap: float | None,
+    logit_scale: float,
+) -> torch.Tensor:
+    """The same for heads that do more than multiply, by autograd: slower."""
+
+    def score(states: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        logits = linear(states, weight, bias).float() * logit_scale
+        if softcap:
+            logits = softcap * torch.tanh(logits / softcap)
+        logits /= temperature
+        return logits.gather(-1, wanted)[:, 0] - logits.logsumexp(-1)
+
+    parts = [(hidden[part], wanted) for part, wanted in _parts(targets, len(weight))]
     if not torch.is_grad_enabled():
-        return score(hidden, targets)
-    return checkpoint(score, hidden, targets, use_reentrant=False, preserve_rng_state=False)
+        found = [score(*part) for part in parts]
+    else:
+        found = [
+            checkpoint(score, *part, use_reentrant=False, preserve_rng_state=False)
+            for part in parts
+        ]
+    return torch.cat([*found, hidden.new_zeros(0, dtype=torch.float32)])
 
 
 def install() -> None:

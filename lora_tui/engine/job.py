@@ -84,7 +84,7 @@ def execute(folder: Path, work: Callable[[Job], None], *, verb: str = "") -> int
         if verb and count > 1 and not ranks.is_one_of_several():
             supervising.supervise(verb, run.path, count=count, stop=stop, progress=progress)
         else:
-            environment.prepare(preset)
+            environment.prepare(preset, has_device=bool(verb))
             work(Job(run=run, preset=preset, stop=stop, progress=progress))
     except StopRequested:
         say("stopped", **progress)

@@ -1,11 +1,14 @@
 """The base model by either backend, and what of it is trained."""
 
 import json
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
-from lora_tui.core import locations
+from lora_tui.core import hardware, locations, parameters
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.platforms import Platform, compute_dtype, weights_dtype
 from lora_tui.core.presets import Preset, is_demo
@@ -45,6 +48,23 @@ def reference_of(preset: Preset) -> str:
             "Correct model.name_or_path: a local folder, or a Hub id as owner/name.",
         )
     return name
+
+
+def read_ahead(preset: Preset) -> None:
+    """Let the weights come from the disk, if memory has room, while libraries are imported."""
+    settings, room = preset.model, hardware.free_memory()
+    folder = parameters.model_folder(settings.name_or_path, settings.revision)
+    files = sorted(folder.glob("*.safetensors")) if folder else []
+
+    def read() -> None:
+        with suppress(OSError, AttributeError):  # gone meanwhile; not every system can
+            for file in files:
+                with file.open("rb") as weights:
+                    os.posix_fadvise(weights.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+
+    with suppress(OSError):
+        if room and sum(file.stat().st_size for file in files) < room // 2:
+            Thread(target=read, name="read-ahead", daemon=True).start()
 
 
 def read_config(preset: Preset) -> Any:

@@ -38,6 +38,7 @@ class Report(TrainerCallback, ExportableState):
         self._best: float | None = None
         self._best_step = 0
         self._since_best = 0
+        self._is_due = False
 
     def attach(self, trainer: Any, evaluation: Any) -> None:
         """Name the trainer whose steps are reported, and what measures between them."""
@@ -113,11 +114,12 @@ class Report(TrainerCallback, ExportableState):
                 self._emit_step(state, {"loss": loss})
                 raise
         is_last = step >= state.max_steps
-        if training.eval_steps and step % training.eval_steps == 0 and not is_last:
-            control.should_evaluate = True
         if is_last:
             control.should_log = True
-            control.should_evaluate = bool(training.early_stopping_patience)
+            self._is_due = bool(training.early_stopping_patience)
+        else:
+            self._is_due = bool(training.eval_steps) and step % training.eval_steps == 0
+        control.should_evaluate = self._is_due or self._evaluation.owes_base
         self._heed_stop(control)
 
     def _counted(self) -> tuple[int, ...]:
@@ -189,11 +191,13 @@ class Report(TrainerCallback, ExportableState):
         )
 
     def _measure(self) -> None:
-        """Held-out loss between two steps; may end the run for want of improvement."""
+        """Held-out loss between two steps; may end the run for want of improvement.
+
+        That of the base comes before all others.
+        """
         state, control = self._trainer.state, self._trainer.control
-        loss = ranks.shared(
-            self._evaluation.measure_quickly(state.global_step) if ranks.is_first() else None
-        )
+        loss = ranks.shared(self._measured(state.global_step) if ranks.is_first() else None)
+        self._evaluation.owes_base = False
         self._heed_stop(control)
         control.should_evaluate = False
         self._mark = time.perf_counter()
@@ -211,6 +215,10 @@ class Report(TrainerCallback, ExportableState):
                 f"(training.early_stopping_patience = {patience})."
             )
             control.should_save = control.should_training_stop = True
+
+    def _measured(self, step: int) -> float | None:
+        self._evaluation.measure_base()
+        return self._evaluation.measure_quickly(step) if self._is_due else None
 
     def on_save(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
         """A checkpoint is whole; if the disk would not take another one, the run ends on this."""

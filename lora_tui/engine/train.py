@@ -7,7 +7,7 @@ from typing import Any
 
 from lora_tui.core import branching, parameters, runs
 from lora_tui.core.errors import LoraTuiError
-from lora_tui.engine import checkpoints, data, job, machine, ranks
+from lora_tui.engine import checkpoints, data, job, machine, models, ranks
 from lora_tui.engine.job import Job, TorchJob, with_torch
 from lora_tui.engine.stopping import StopRequested
 
@@ -16,6 +16,7 @@ def main(folder: Path, *, resume: bool) -> int:
     """Train in a run directory; the exit code is 0 for finished and stopped, 1 for failed."""
 
     def work(begun: Job) -> None:
+        models.read_ahead(begun.preset)
         checkpoint = _found(begun, resume=resume) if ranks.is_first() else None
         current = with_torch(begun, resumed_from=checkpoint[0] if checkpoint else None)
         if resume and not checkpoint:
@@ -41,7 +42,6 @@ def _found(begun: Job, *, resume: bool) -> tuple[int, Path] | None:
 
 def train(job: TorchJob, checkpoint: tuple[int, Path] | None) -> None:
     """Load, prepare, measure, fit, save, measure again."""
-    from lora_tui.engine import models
     from lora_tui.engine.evaluation import Evaluation
     from lora_tui.engine.report import Report
     from lora_tui.engine.saving import Result
@@ -92,7 +92,7 @@ def train(job: TorchJob, checkpoint: tuple[int, Path] | None) -> None:
 
     if not checkpoint and ranks.is_first():
         result.keep_start()
-        evaluation.measure(0, thorough=True)
+    evaluation.begin(is_resumed=checkpoint is not None)
     with job.stop.deferred():
         ranks.wait()
         fit(trainer, rows.max_steps, checkpoint)
@@ -108,6 +108,7 @@ def _conclude(job: TorchJob, trainer: Any, report: Any, evaluation: Any, result:
     if not report.was_stopped:
         # Everything is saved: a request now only shortens the measuring.
         with suppress(StopRequested), job.stop.at_once():
+            evaluation.measure_base()
             evaluation.measure(trainer.state.global_step, thorough=True)
     result.describe(report.figures(), evaluation.both_ends())
     ended = "stopped" if report.was_stopped else "finished"

@@ -3,7 +3,7 @@
 Imported only after the backend: Unsloth replaces TRL's classes as it loads.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from lora_tui.core.consequences import rows_a_step
 from lora_tui.core.platforms import Platform, compute_dtype
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
-from lora_tui.engine import fused_head, placing, ranks
+from lora_tui.engine import fused_head, fused_lora, fused_norm, padding_free, placing, ranks
 from lora_tui.engine.checkpoints import prune, refuse_removed
 from lora_tui.engine.collate import Collator, pad_id
 from lora_tui.engine.divergence import REMEDY, Diverged
@@ -35,6 +35,8 @@ from lora_tui.engine.resuming import Resuming
 
 NEVER = 1_000_000_000
 """A number of steps no run reaches."""
+_TOKENS = 2048
+"""Tokens measured at once where nothing is padded."""
 
 
 class Trainer(Resuming):
@@ -56,10 +58,15 @@ class Trainer(Resuming):
         """
         batches, items = super().get_batch_samples(*args, **kwargs)
         self.step_loss = 0.0
-        self.tokens += sum(batch["attention_mask"].sum() for batch in batches)
+        self.tokens += sum(self._count(batch) for batch in batches)
         self.step_tokens = sum((batch["labels"] != IGNORED).sum() for batch in batches)
         self.trained_tokens += self.step_tokens
         return batches, items
+
+    def _count(self, batch: Mapping[str, Any]) -> Any:
+        if self.data_collator is padding_free.collate:
+            return padding_free.tokens(batch)
+        return batch["attention_mask"].sum()
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
         """One batch forward and backward; its share of the step's loss is added up."""
@@ -88,7 +95,7 @@ class Trainer(Resuming):
         """
         self.model.eval()
         total = torch.zeros((), dtype=torch.float64)
-        for batch in _by_length(rows, self.args.per_device_eval_batch_size):
+        for batch in self._measured_together(rows):
             stop.check()
             inputs = self._prepare_inputs(self.data_collator(batch))
             count = (inputs["labels"] != IGNORED).sum().item()
@@ -96,6 +103,16 @@ class Trainer(Resuming):
                 total += self.compute_loss(self.model, inputs).double().cpu() * count
         self.model.train()
         return float(total / sum(row.trained for row in rows))
+
+    def _measured_together(self, rows: Sequence[Example]) -> Iterator[list[dict[str, Any]]]:
+        """Rows of like length; without padding as many as have `_TOKENS` tokens."""
+        size = self.args.per_device_eval_batch_size
+        ordered = sorted(rows, key=lambda row: len(row.input_ids), reverse=True)
+        while ordered:
+            if self.data_collator is padding_free.collate:
+                size = max(1, _TOKENS // len(ordered[0].input_ids))
+            batch, ordered = ordered[:size], ordered[size:]
+            yield [{"input_ids": list(row.input_ids), "labels": list(row.labels)} for row in batch]
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Measure and report between two steps; transformers' own figures are not wanted."""
@@ -152,18 +169,6 @@ def check_weights(model: Any, step: int) -> None:
         )
 
 
-def _by_length(rows: Sequence[Example], size: int) -> list[list[dict[str, Any]]]:
-    """Batches of rows of like length, so that little is padding."""
-    ordered = sorted(rows, key=lambda row: len(row.input_ids), reverse=True)
-    return [
-        [
-            {"input_ids": row.input_ids, "labels": row.labels}
-            for row in ordered[start : start + size]
-        ]
-        for start in range(0, len(ordered), size)
-    ]
-
-
 def build(
     *,
     preset: Preset,
@@ -181,12 +186,16 @@ def build(
     `stages` are those of `Data`. With `only_tried` it takes the rows as they stand, and saves
     nothing.
     """
-    if platform.backend == "transformers" and not platform.on_gpu:
+    is_flat = False
+    if not platform.on_gpu:
         fused_head.install()
+        fused_lora.install(model)
+        fused_norm.install(model)
+        is_flat = preset.training.padding_free and padding_free.prepare(model)
     trainer = Trainer(
         model=model,
         args=arguments(preset, platform, checkpoints, only_tried=only_tried),
-        data_collator=Collator(pad_id(tokenizer)),
+        data_collator=padding_free.collate if is_flat else Collator(pad_id(tokenizer)),
         train_dataset=as_dataset(rows),
         processing_class=tokenizer,
         callbacks=[report],

@@ -48,7 +48,7 @@ def _of_model(preset: Preset, rows: Report | None) -> tuple[Facts, Facts, Facts,
     place = place_of(preset)
     refused = "; ".join(refusals(preset, place.platform))
     base = read_base(preset.model.name_or_path, preset.model.revision)
-    sizes = size_facts(preset, count_trainable(base, preset))
+    sizes = size_facts(preset, count_trainable(base, preset, place.platform))
     try:
         memory, parts = memory_facts(preset, base, place, rows)
     except LoraTuiError as error:

@@ -226,7 +226,7 @@ _DOING = {
     "launched": "starting the engine…",
     "started": "reading the data…",
     "data": "loading the model…",
-    "model": "measuring the base on held-out rows…",
+    "model": "preparing the first step…",
     "eval": "taking the first step…",
     "sample": "taking the first step…",
 }

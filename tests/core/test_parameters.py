@@ -9,6 +9,7 @@ import pytest
 from lora_tui.core import parameters
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.parameters import count_trainable, read_base
+from lora_tui.core.platforms import Platform
 from lora_tui.core.preset_files import with_settings
 from lora_tui.core.presets import Preset
 from lora_tui.core.safetensors import read_header
@@ -73,6 +74,25 @@ def test_parameters_of_smollm2_are_exact(smollm2: Path, settings: list[str], exp
     trainable = count_trainable(read_base(str(smollm2)), preset)
     assert trainable.parameters == expected and trainable.total == 134_515_008
     assert trainable.saved_bytes == expected * (2 if preset.lora.method == "full" else 4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "saved"),
+    [
+        ([], 9_768_960),
+        (["model.dtype=float32"], 19_537_920),
+        (["lora.save_dtype=float32"], 19_537_920),
+        (["lora.use_dora=true"], 9_768_960 + 4 * 30 * (576 * 3 + 192 * 2 + 1536 * 2)),
+        (["lora.init_lora_weights=pissa"], 2 * 19_537_920),
+        (["lora.method=full"], 2 * 134_515_008),
+    ],
+)
+def test_an_adapter_weighs_what_its_arithmetic_takes(
+    smollm2: Path, settings: list[str], saved: int
+) -> None:
+    preset = with_settings(Preset(), settings)
+    here = Platform("transformers", "cpu", bfloat16=True)
+    assert count_trainable(read_base(str(smollm2)), preset, here).saved_bytes == saved
 
 
 def test_an_untied_head_counts_and_gets_no_adapter_from_all_linear(tmp_path: Path) -> None:

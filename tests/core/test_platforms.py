@@ -23,6 +23,7 @@ GPU = Platform("transformers", "cuda", bfloat16=True)
         (("engine.processes=2", "engine.device=cuda:1"), GPU, "engine.device"),
         (("lora.init_lora_weights=orthogonal", "lora.r=7"), CPU, "lora.r"),
         (("lora.init_lora_weights=pissa", "lora.use_dora=true"), CPU, "lora.use_dora"),
+        (("lora.init_lora_weights=olora", "lora.save_dtype=bfloat16"), CPU, "lora.save_dtype"),
         (("lora.target_modules=q_proj,lm_head",), CPU, "lora.target_modules"),
         (("lora.method=full", "model.dtype=float16"), GPU, "model.dtype"),
     ],
@@ -30,6 +31,25 @@ GPU = Platform("transformers", "cuda", bfloat16=True)
 def test_what_would_be_ignored_is_refused_by_its_key(settings, platform, key):
     preset = preset_files.with_settings(preset_files.find("demo"), settings)
     assert any(line.startswith(f"{key}:") for line in platforms.refusals(preset, platform))
+
+
+@pytest.mark.parametrize(
+    ("settings", "platform", "saved"),
+    [
+        ((), CPU, "bfloat16"),
+        ((), Platform("transformers", "cpu", bfloat16=False), "float32"),
+        ((), Platform("transformers", "cuda", bfloat16=False), "float16"),
+        (("model.dtype=float32",), CPU, "float32"),
+        (("model.dtype=float32", "lora.save_dtype=bfloat16"), CPU, "bfloat16"),
+        (("lora.save_dtype=float32",), CPU, "float32"),
+        (("model.load_in_4bit=true",), GPU, "bfloat16"),
+        (("lora.init_lora_weights=pissa",), CPU, "float32"),
+        (("lora.init_lora_weights=gaussian",), CPU, "bfloat16"),
+    ],
+)
+def test_an_adapter_is_saved_in_the_format_of_its_arithmetic(settings, platform, saved):
+    preset = preset_files.with_settings(preset_files.find("demo"), settings)
+    assert platforms.saved_dtype(preset, platform) == saved
 
 
 def test_shipped_presets_are_refused_only_for_want_of_a_gpu():

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lora_tui.core import devices, locks, queue, queue_order, runs
@@ -51,6 +51,7 @@ def test_a_ticket_says_all_that_its_start_needs(monkeypatch: pytest.MonkeyPatch)
         assert queue.read(run) is None
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 7)), max_size=12))
 def test_moves_do_what_moves_in_a_list_do(moves: list[tuple[int, int]]) -> None:
     made = queued(*"abcde")

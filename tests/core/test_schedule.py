@@ -13,6 +13,7 @@ def linear(steps: int, peak: float = 2e-4) -> Schedule:
     return Schedule("linear", peak, 0, steps)
 
 
+@pytest.mark.xdist_group("engine")  # whose worker has torch anyway
 @pytest.mark.parametrize("kind", ["linear", "cosine", "constant", "constant_with_warmup"])
 @pytest.mark.parametrize("warmup", [0, 0.1, 7])
 def test_the_formula_is_that_of_transformers(kind: str, warmup: float) -> None:

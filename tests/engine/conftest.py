@@ -115,6 +115,9 @@ class Engines:
         return self._short[backend]
 
     def _one_more(self, run: Run, verb: str, libraries: str, **environment: str) -> Ended:
+        return Ended(run, self._ask(run, verb, libraries, **environment)())
+
+    def _ask(self, run: Run, verb: str, libraries: str, **environment: str) -> Callable[[], int]:
         of = (libraries, *environment.values())
         if of not in self._warm:
             self._warm[of] = subprocess.Popen(
@@ -129,16 +132,22 @@ class Engines:
         assert engine.stdin is not None and engine.stdout is not None
         engine.stdin.write(f"{verb} {run.path}\n")
         engine.stdin.flush()
-        return Ended(run, int(engine.stdout.readline()))
+        answers = engine.stdout
+        return lambda: int(answers.readline())
 
     def train_warm(self, preset: str, *settings: str, backend: str, **environment: str) -> Ended:
         """Train to the end in such a process."""
         run = self.create(preset, f"engine.backend={backend}", *settings)
         return self.warm(run, "train", backend, **environment)
 
-    def pid_of(self, libraries: str) -> int:
-        """The warm process of a set of libraries, once it has begun."""
-        return self._warm[(libraries,)].pid
+    def begin(self, run: Run, libraries: str) -> Callable[[], int]:
+        """Begin to train in such a process; what is given waits for its end and gives its code."""
+        self.short(libraries)
+        return self._ask(run, "train", libraries)
+
+    def interrupt(self, libraries: str) -> None:
+        """Send SIGTERM to the warm process of a set of libraries."""
+        self._warm[(libraries,)].send_signal(signal.SIGTERM)
 
     def close(self) -> None:
         """End those processes: each ends with its input."""

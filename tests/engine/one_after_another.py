@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from lora_tui.core.runs import Run
-from lora_tui.engine.__main__ import main
+from lora_tui.engine.__main__ import leave, main
 
 
 def work(verb: str, run: Run) -> int:
@@ -32,3 +32,4 @@ if __name__ == "__main__":
     for line in sys.stdin:
         asked, folder = line.strip().split(maxsplit=1)
         print(work(asked, Run(Path(folder).resolve())), file=answers, flush=True)
+    leave(0)

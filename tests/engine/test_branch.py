@@ -166,8 +166,8 @@ def test_a_branch_whose_checkpoint_is_gone_never_begins_anew(by_transformers, br
     assert again.events[-1]["summary"].startswith("The checkpoint that this branch begins with")
 
 
-def test_the_command_line_explains_it_and_starts_it(engines):
-    run = engines.short("transformers").run  # eleven steps, with a checkpoint at the eighth
+def test_the_command_line_explains_it_and_starts_it(by_transformers, engines):
+    run = by_transformers.run
 
     def cli(*arguments):
         return subprocess.run(
@@ -180,17 +180,17 @@ def test_the_command_line_explains_it_and_starts_it(engines):
     refused = cli("--set", "lora.r=4", "--set", "training.seed=2")
     assert refused.returncode == 2 and refused.stdout == ""
     assert "lora.r: " in refused.stderr and "training.seed: " in refused.stderr
-    settings = ("--set", "training.max_steps=9", "--set", "training.learning_rate=1e-4")
-    done = cli("--from", "8", *settings, "--name", "longer", "--json")
+    settings = ("--set", "training.max_steps=6", "--set", "training.learning_rate=1e-4")
+    done = cli("--from", "5", *settings, "--name", "shorter", "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
-    assert document["name"] == "longer" and document["state"] == "finished"
-    assert document["step"] == document["max_steps"] == 9
+    assert document["name"] == "shorter" and document["state"] == "finished"
+    assert document["step"] == document["max_steps"] == 6
     said = done.stderr.splitlines()
-    assert said[0] == f"Branches from step 8 of {run.id}, which stays as it is."
-    assert "It ends at step 9 instead of 11." in said
+    assert said[0] == f"Branches from step 5 of {run.id}, which stays as it is."
+    assert "It ends at step 6 instead of 8." in said
     made = Ended(Run(run.path.with_name(document["id"])), 0)
-    assert list(points(made)) == [9]
+    assert list(points(made)) == [6]
 
 
 def test_what_was_held_out_of_a_run_stays_held_out_of_its_branch(write_rows, tokenizer):

@@ -283,7 +283,7 @@ def test_an_engine_killed_in_mid_answer_is_called_gone(at_home):
         answer = chat.turn(number).answer(BASE)
         assert (answer.ended, dict(answer.failure)) == (UNANSWERED, GONE)
         assert answer.text  # what was written stays
-        wait_until(lambda: speaker.talk._engine.poll() is not None, 30, "it did not die")
+        wait_until(lambda: speaker.talk._engine.poll() is not None, 180, "it did not die")
         with pytest.raises(LoraTuiError, match="died without a word"):
             speaker.talk.use(BASE)
 

@@ -32,7 +32,7 @@ def listened():
         requests=Requests(read, refused.append), write=write, refused=refused, is_empty=is_empty
     )
     os.close(write)
-    stops.get(timeout=30)
+    stops.get(timeout=180)
     signal.signal(signal.SIGTERM, before)
     os.close(read)
 
@@ -44,7 +44,7 @@ def test_requests_come_in_order_however_they_were_cut(listened):
     line = ASK + b',"settings":{"seed":3}}\n{"do":"use","id":"b"}\n'
     for at in range(0, len(line), 50):
         os.write(listened.write, line[at : at + 50])
-        wait_until(listened.is_empty, 30, "nobody reads")
+        wait_until(listened.is_empty, 180, "nobody reads")
     ask, use = listened.requests.next(), listened.requests.next()
     assert isinstance(ask, Ask)
     assert (ask.number, ask.to, ask.prompt) == (1, ("a", "b"), "?")

@@ -42,6 +42,8 @@ def test_full_fine_tuning_leaves_a_model(engines, tokenizer, few_rows, backend):
     ended = engines.train_warm("demo", "lora.method=full", data_setting, *FEW, backend=backend)
     assert ended.code == 0, ended.events[-1]
     final, told = ended.events[-1], ended.of("model")[0]
+    kinds = [event["kind"] for event in ended.events]
+    assert kinds.index("eval") < kinds.index("step")  # afterwards the base is gone
     assert told["trainable_parameters"] == told["total_parameters"] == 3_672_320
     assert told["dtype"] == "float32"  # the weights that are trained; computing is in bfloat16
     assert final["model"] == "model"

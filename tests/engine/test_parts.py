@@ -113,29 +113,34 @@ def test_old_checkpoints_are_cleared_and_state_does_not_grow(short_run):
 # --- The fused head ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("softcap", [None, 5.0])
+@pytest.mark.parametrize(("softcap", "has_bias"), [(None, False), (None, True), (5.0, True)])
 @pytest.mark.parametrize("chunked", [False, True])
-def test_the_stand_in_for_trls_kernel_is_a_log_softmax(monkeypatch, softcap, chunked):
+@pytest.mark.parametrize("trained", [(0,), (0, 1)])
+def test_the_stand_in_for_trls_kernel_is_a_log_softmax(
+    monkeypatch, softcap, has_bias, chunked, trained
+):
     import torch
 
     from lora_tui.engine import fused_head
 
     if chunked:
-        monkeypatch.setattr(fused_head, "_MOST_LOGITS", 100)
+        monkeypatch.setattr(fused_head, "_MOST_LOGITS", 200)
     torch.manual_seed(0)
-    hidden = torch.randn(17, 8, requires_grad=True)
-    weight = torch.randn(40, 8, requires_grad=True)
-    bias, targets = torch.randn(40), torch.randint(0, 40, (17,))
+    both = [torch.randn(17, 8), torch.randn(40, 8)]
+    wanted = [both[at].requires_grad_() for at in trained]
+    hidden, weight = both
+    bias, targets = torch.randn(40) if has_bias else None, torch.randint(0, 40, (17,))
     result: Any = fused_head.LogProbs.apply(
-        hidden, weight, bias, targets, 1.0, 8192, softcap, 0.5, ("log_probs", "entropy")
+        hidden, weight, bias, targets, 2.0, 8192, softcap, 0.5, ("log_probs", "entropy")
     )
     found, entropy, *others = result
     assert entropy.isnan().all()
     assert others == [None, None, None]
-    logits = 0.5 * (hidden @ weight.T + bias)
+    logits = 0.5 * (hidden @ weight.T + (bias if has_bias else 0))
     logits = softcap * torch.tanh(logits / softcap) if softcap else logits
-    expected = torch.log_softmax(logits, -1)[torch.arange(17), targets]
+    expected = torch.log_softmax(logits / 2, -1)[torch.arange(17), targets]
     assert torch.allclose(found, expected, atol=1e-5)
-    ours = torch.autograd.grad(found.sum(), (hidden, weight))
-    theirs = torch.autograd.grad(expected.sum(), (hidden, weight))
-    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(ours, theirs, strict=True))
+    outer = torch.randn(17)
+    ours = torch.autograd.grad(found, wanted, outer)
+    theirs = torch.autograd.grad(expected, wanted, outer)
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(ours, theirs, strict=True))

@@ -104,7 +104,7 @@ def killed(engines, few_rows):
         wait_until(lambda: '"step":6,"epoch"' in said(run), 200, "it did not go on")
         children = Path(f"/proc/{engine.pid}/task/{engine.pid}/children").read_text("ascii")
         os.kill(int(children.split()[1]), signal.SIGKILL)
-        code = engine.wait(timeout=60)
+        code = engine.wait(timeout=180)
     finally:
         engine.kill()
     shutil.copy(run.events, run.path / "at-the-kill.jsonl")
@@ -137,7 +137,7 @@ def resumed(engines, killed):
         again = '"step":8,"epoch"'
         wait_until(lambda: again in said(killed.run).removeprefix(before), 200, "it did not resume")
         os.killpg(engine.pid, signal.SIGTERM)
-        code = engine.wait(timeout=60)
+        code = engine.wait(timeout=180)
     finally:
         engine.kill()
     return Ended(killed.run, code), before.count("\n")

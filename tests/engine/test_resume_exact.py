@@ -5,10 +5,7 @@ stop after its first step, off every grid.
 """
 
 import json
-import os
 import shutil
-import signal
-import threading
 
 import pytest
 
@@ -104,15 +101,10 @@ def test_stopped_off_every_grid(engines, few_rows, case, whole):
     settings = (*COMMON, *own, f"data.source={few_rows}", f"engine.backend={backend}")
     run = engines.create("demo", *settings)
     run.pause.touch()  # it waits after its first step
-
-    def stop():
-        wait_until(lambda: run.events.exists() and '"paused"' in run.events.read_text(), 120, "no")
-        os.kill(engines.pid_of(backend), signal.SIGTERM)
-
-    stopping = threading.Thread(target=stop)
-    stopping.start()
-    stopped = engines.warm(run, "train", backend)
-    stopping.join()
+    end = engines.begin(run, backend)
+    wait_until(lambda: run.events.exists() and '"paused"' in run.events.read_text(), 180, "no")
+    engines.interrupt(backend)
+    stopped = Ended(run, end())
     assert stopped.events[-1]["kind"] == "stopped" and stopped.events[-1]["step"] == 1
     run.pause.unlink()
     resumed = engines.warm(run, "resume", backend)

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 
 import pytest
 
@@ -54,7 +55,14 @@ def uninterrupted(engines, settings):
 def stopped(engines, settings):
     """The same run, stopped somewhere after its second step."""
     run = engines.create("demo", "engine.backend=transformers", *settings)
-    return engines.stop_at(run, lambda text: '"step":2,' in text)
+    end = engines.begin(run, "transformers")
+    wait_until(lambda: '"step":2,' in said(run), 180, "it made no steps")
+    engines.interrupt("transformers")
+    return Ended(run, end())
+
+
+def said(run):
+    return run.events.read_text("utf-8") if run.events.exists() else ""
 
 
 def test_a_stop_leaves_a_checkpoint_and_an_adapter(stopped):
@@ -111,14 +119,14 @@ def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(engines, settings):
 
 @pytest.fixture
 def paused(engines, settings):
-    """A run that waits after its first step, and its engine."""
+    """A run that waits after its first step, and what waits for its end."""
     run = engines.create("demo", "engine.backend=transformers", *settings)
     run.pause.touch()
-    engine = engines.start(run)
-    wait_until(lambda: "paused" in kinds(run), 120, "it did not pause")
-    yield run, engine
-    engine.kill()
-    engine.wait()
+    end = cache(engines.begin(run, "transformers"))
+    wait_until(lambda: "paused" in kinds(run), 180, "it did not pause")
+    yield run, end
+    run.pause.unlink(missing_ok=True)
+    end()  # the process is for others too
 
 
 def kinds(run):
@@ -126,14 +134,14 @@ def kinds(run):
 
 
 def test_a_paused_run_goes_on_in_place_to_the_same_end(paused, uninterrupted):
-    run, engine = paused
+    run, end = paused
     assert summary.headline(run).state == "paused" and kinds(run)[-1] == "paused"
     run.pause.unlink()
-    wait_until(lambda: "resumed" in kinds(run), 30, "it did not go on")
+    wait_until(lambda: "resumed" in kinds(run), 180, "it did not go on")
     run.pause.touch()  # again, in the middle
-    wait_until(lambda: kinds(run).count("paused") == 2, 30, "it did not pause again")
+    wait_until(lambda: kinds(run).count("paused") == 2, 180, "it did not pause again")
     run.pause.unlink()
-    ended = Ended(run, engine.wait(timeout=120))
+    ended = Ended(run, end())
     assert ended.code == 0 and ended.events[-1]["kind"] == "finished", ended.log
     assert len(ended.of("launched")) == 0 and len(ended.of("started")) == 1
     assert curve(ended) == curve(uninterrupted)
@@ -143,9 +151,9 @@ def test_a_paused_run_goes_on_in_place_to_the_same_end(paused, uninterrupted):
 
 
 def test_stopping_a_paused_run_saves_it(paused, uninterrupted, engines):
-    run, engine = paused
-    engine.send_signal(signal.SIGTERM)
-    ended = Ended(run, engine.wait(timeout=120))
+    run, end = paused
+    engines.interrupt("transformers")
+    ended = Ended(run, end())
     assert ended.code == 0 and ended.events[-1]["kind"] == "stopped", ended.log
     step = ended.events[-1]["step"]
     assert [event["step"] for event in ended.of("checkpoint")] == [step]

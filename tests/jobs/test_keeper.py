@@ -25,8 +25,8 @@ def test_the_keeper_starts_what_waits_and_ends() -> None:
     wait_until(
         lambda: locks.is_held(keeping.lock()) or tickets.read(broken) is None, 30, "no keeper came"
     )
-    wait_until(lambda: headline(broken).state == "failed", 30, "it was not tried")
-    wait_until(lambda: not locks.is_held(keeping.lock()), 30, "the keeper did not end")
+    wait_until(lambda: headline(broken).state == "failed", 180, "it was not tried")
+    wait_until(lambda: not locks.is_held(keeping.lock()), 180, "the keeper did not end")
     assert keeping.log().read_text() == "" and busy
     busy.close()
 
@@ -46,13 +46,13 @@ def test_the_keeper_tells_of_a_run_that_ended_and_ends(tmp_path: Path) -> None:
             handle.write(f"{name} 4242\n")
             handle.flush()
         queue.keep_going()
-        wait_until(lambda: locks.is_held(keeping.lock()), 30, "no keeper came")
+        wait_until(lambda: locks.is_held(keeping.lock()), 180, "no keeper came")
         spawned = runs.create(Preset(name="p"), name="quick")
         spawn(spawned, "no-such-verb")
         for one in (elsewhere, run):
             events.append(one.events, "finished", step=1)
-    wait_until(lambda: told.exists() and told.read_text().count("\n") == 2, 30, "nobody was told")
-    wait_until(lambda: not locks.is_held(keeping.lock()), 30, "the keeper did not end")
+    wait_until(lambda: told.exists() and told.read_text().count("\n") == 2, 180, "nobody was told")
+    wait_until(lambda: not locks.is_held(keeping.lock()), 180, "the keeper did not end")
     assert sorted(told.read_text().splitlines()) == ["crashed quick", "finished short"]
 
 
@@ -83,5 +83,5 @@ def test_a_second_keeper_ends_at_once() -> None:
     keeping.lock().parent.mkdir(parents=True)
     with keeping.lock().open("w") as lock:
         locks.take(lock.fileno())
-        done = subprocess.run([sys.executable, "-m", "lora_tui.jobs.keeper"], timeout=30)
+        done = subprocess.run([sys.executable, "-m", "lora_tui.jobs.keeper"], timeout=180)
     assert done.returncode == 0

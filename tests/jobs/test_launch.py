@@ -133,10 +133,10 @@ def test_an_engine_that_hangs_can_be_killed_after_it_was_asked() -> None:
     control.stop(run)
     assert headline(run).state == "stopping" and not control.wait_until_dead(run, 0.2)
     command = [sys.executable, "-m", "lora_tui", "stop", run.id, "--grace", "0.2"]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    said = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert said.returncode == 1 and "so it is killed" in said.stderr
     assert "Killed, as it was asked to be." in said.stderr
-    assert engine.wait(10) == -signal.SIGKILL and control.wait_until_dead(run, 1)
+    assert engine.wait(180) == -signal.SIGKILL and control.wait_until_dead(run, 180)
     engine.stdout.close()
 
 

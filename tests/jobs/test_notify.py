@@ -28,7 +28,7 @@ def set_command(command: str) -> Path:
 
 
 def found(told: Path) -> dict[str, str]:
-    wait_until(told.exists, 30, notify.log().read_text() if notify.log().exists() else "no log")
+    wait_until(told.exists, 180, notify.log().read_text() if notify.log().exists() else "no log")
     lines = told.read_bytes().decode().rstrip("\0").split("\0")
     pairs = (line.removeprefix("LORA_TUI_").partition("=") for line in lines)
     return {name: value for name, _, value in pairs}
@@ -108,13 +108,13 @@ def test_the_command_is_a_session_of_its_own_and_ends_in_time(
     told = set_command("cat > typed; pwd > here; echo $$ > pid; mv pid told; sleep 1000; date > on")
     with keyboard():
         notify.idle(1)
-        wait_until(told.exists, 30, "it did not run")
+        wait_until(told.exists, 180, "it did not run")
     home, pid = told.parent, int(told.read_text())
     assert (home / "here").read_text().strip() == str(home)
     assert (home / "typed").read_text() == ""
     with suppress(ProcessLookupError):
         assert os.getsid(pid) != os.getsid(0)
-    wait_until(lambda: not psutil.pid_exists(pid), 30, "it did not end")
+    wait_until(lambda: not psutil.pid_exists(pid), 180, "it did not end")
     assert not (home / "on").exists()
 
 

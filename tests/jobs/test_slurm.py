@@ -87,8 +87,8 @@ def log(run: Run) -> str:
 
 def start_now(cluster: Slurm, job: str) -> None:
     """SLURM lets a job that it requeued wait for minutes; its node, for a second."""
-    wait_until(lambda: cluster.state(job) == "PENDING", 60, "it is not requeued")
-    wait_until(lambda: "BeginTime" in cluster.ask("squeue", "-h", "-o%r", f"-j{job}"), 60, "held")
+    wait_until(lambda: cluster.state(job) == "PENDING", 180, "it is not requeued")
+    wait_until(lambda: "BeginTime" in cluster.ask("squeue", "-h", "-o%r", f"-j{job}"), 180, "held")
     cluster.ask("scontrol", "update", f"jobid={job}", "StartTime=now+2")
 
 
@@ -141,7 +141,7 @@ def test_a_run_that_is_cut_off_twice_ends_as_an_undisturbed_one(real: Slurm) -> 
     assert queue.read(run) is None
 
     real.ask("scancel", "--signal=USR1", "--batch", job)  # what it gets before the time limit
-    wait_until(lambda: state(run) == "queued", 60, "it was not told that time is up")
+    wait_until(lambda: state(run) == "queued", 180, "it was not told that time is up")
     assert len(runs.checkpoint_steps(run)) == 1
     start_now(real, job)
     pause_at_work(run)
@@ -149,8 +149,8 @@ def test_a_run_that_is_cut_off_twice_ends_as_an_undisturbed_one(real: Slurm) -> 
     real.crash_controller(job)
     assert state(run) == "paused" and real.state(job) == "RUNNING"
     real.ask("sbatch", "--partition=high", "--output=/dev/null", "--wrap=true")  # preempts it
-    wait_until(lambda: state(run) == "queued", 60, "it was not preempted")
-    wait_until(lambda: real.state(job) == "PENDING", 60, "it is not requeued")
+    wait_until(lambda: state(run) == "queued", 180, "it was not preempted")
+    wait_until(lambda: real.state(job) == "PENDING", 180, "it is not requeued")
     ask_anew()
     assert jobs.standing(run).startswith(f"SLURM job {job} is pending")
     start_now(real, job)
@@ -168,12 +168,12 @@ def test_a_finished_job_that_is_launched_again_does_nothing(real: Slurm) -> None
     events.append(run.events, "finished", step=12)
     before = read(run)
     real.ask("scontrol", "update", f"jobid={job}", "StartTime=now+2")
-    wait_until(lambda: "finished; nothing was done" in log(run), 60, "it was not launched")
+    wait_until(lambda: "finished; nothing was done" in log(run), 180, "it was not launched")
     assert slurm.allowed(run) is None and queue.read(run) is None
-    wait_until(lambda: real.state(job) == "COMPLETED", 60, "it did not end")
+    wait_until(lambda: real.state(job) == "COMPLETED", 180, "it did not end")
     real.ask("scontrol", "requeue", job)
     start_now(real, job)
-    wait_until(lambda: "not to be started" in log(run), 60, "it was not launched")
+    wait_until(lambda: "not to be started" in log(run), 180, "it was not launched")
     assert read(run) == before and state(run) == "finished"
 
 
@@ -196,13 +196,13 @@ def test_a_job_that_waits_is_held_released_cancelled_or_lost(real: Slurm) -> Non
     assert state(run) == "queued" and not keeping.is_needed()
     control.stop(run)
     assert state(run) == "stopped" and slurm.allowed(run) is None
-    wait_until(lambda: real.state(job) == "CANCELLED", 60, "the job waits on")
+    wait_until(lambda: real.state(job) == "CANCELLED", 180, "the job waits on")
 
     launch.resume(run, options=[])
     (again, _) = slurm.allowed(run) or ("", "")
     assert again != job and state(run) == "queued"
     real.ask("scancel", again)
-    wait_until(lambda: real.state(again) == "CANCELLED", 60, "the job waits on")
+    wait_until(lambda: real.state(again) == "CANCELLED", 180, "the job waits on")
     ask_anew()
     shown = summary.show(run)
     assert shown["state"] == "failed" and f"job {again} is gone" in shown["failure"]["summary"]
@@ -219,20 +219,20 @@ def test_a_run_on_a_gpu_of_another_machine_is_stopped_and_stays_so(
         login_node.setattr(platform, "node", lambda: "login")
         control.stop(run)
     assert control.wait_until_dead(run, 120)
-    wait_until(lambda: real.state(job) == "COMPLETED", 60, "the job goes on")
+    wait_until(lambda: real.state(job) == "COMPLETED", 180, "the job goes on")
     assert state(run) == "stopped" and runs.checkpoint_steps(run) == [1]
     real.ask("scontrol", "requeue", job)
     start_now(real, job)
-    wait_until(lambda: "not to be started" in log(run), 60, "it was not launched")
+    wait_until(lambda: "not to be started" in log(run), 180, "it was not launched")
     assert state(run) == "stopped" and launches(run) == ["train"]
 
 
 def test_a_time_limit_too_short_for_a_step_is_named_not_tried_for_ever(real: Slurm) -> None:
     run, job = submit("short")
-    wait_until(lambda: runs.is_alive(run), 60, "it did not start")
+    wait_until(lambda: runs.is_alive(run), 180, "it did not start")
     real.ask("scancel", "--signal=USR1", "--batch", job)
     assert control.wait_until_dead(run, 120)
-    wait_until(lambda: state(run) == "failed", 60, log(run))
+    wait_until(lambda: state(run) == "failed", 180, log(run))
     failure = summary.show(run)["failure"]
     assert failure and "leaves no time for a step" in failure["summary"]
     assert slurm.allowed(run) is None and queue.read(run) is None

@@ -125,7 +125,7 @@ def test_losers_are_stopped_once_and_the_baseline_never(
     found = racing(at_work, r8={30: 2.0}, r16={30: 2.5}, r32={30: 1.9}, full={30: 2.9})
     assert sweep.halve()
     r8, r16, r32, _, full = found.runs
-    assert at_work[1].wait(30) and not runs.is_alive(r16)
+    assert at_work[1].wait(180) and not runs.is_alive(r16)
     assert [runs.is_alive(run) for run in (r8, r32, full)] == [True] * 3
     assert halved(r16) == [
         "Stopped by halving: its held-out loss of 2.500 at step 30 was place 2 of 2. Resumed, it "
@@ -137,7 +137,7 @@ def test_losers_are_stopped_once_and_the_baseline_never(
     assert sweep.halve() and runs.is_alive(r16) and len(halved(r16)) == 1
     told(r32, {60: 1.85}, label="r32", start=2000, final="")
     sweep.halve()
-    assert at_work[2].wait(30) and "at step 60 was place 2 of 2" in halved(r32)[0]
+    assert at_work[2].wait(180) and "at step 60 was place 2 of 2" in halved(r32)[0]
     for process in at_work:
         process.kill()
         process.wait()

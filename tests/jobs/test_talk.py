@@ -147,7 +147,7 @@ def test_nothing_can_be_asked_of_an_engine_that_is_gone(engine: Engine) -> None:
     engine(ENDED)
     with Talk([ONE]) as chat:
         assert control.wait_until_dead(chat.run, 30)
-        wait_until(lambda: chat._engine.poll() is not None, 30, "the engine did not end")
+        wait_until(lambda: chat._engine.poll() is not None, 180, "the engine did not end")
         calls: list[Callable[[], None]] = [
             lambda: chat.use("one"),
             lambda: chat.ask(1, ["one"], [], {}),
@@ -200,7 +200,7 @@ def test_an_engine_ends_with_who_started_it_even_by_kill_9(
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY, text=True) as owner:
         assert owner.stdout is not None
         run = Run(Path(owner.stdout.readline().strip()))
-        wait_until(lambda: bool(heard(run)), 30, "the engine did not start")
+        wait_until(lambda: bool(heard(run)), 180, "the engine did not start")
         assert runs.is_alive(run)
         owner.kill()
     assert control.wait_until_dead(run, 30)

@@ -125,15 +125,15 @@ async def settled(pilot: Pilot[Any]) -> None:
         asking = any(one.group in BY_KEY and not one.is_finished for one in app.workers)
         return asking and not app._exit and not app.screen.is_modal
 
-    for _ in range(3):
+    waiting, quiet = {*BY_KEY, "follow"}, 0
+    while quiet < 2:  # what a worker did may begin the next
         await pilot.pause()
         while is_on_its_way():
             await pilot.pause(0.01)
-        waiting = {*BY_KEY, "follow"}
         workers = [worker for worker in app.workers if worker.group not in waiting]
+        quiet = 0 if workers else quiet + 1
         if workers:  # an empty list would mean all of them
             await app.workers.wait_for_complete(workers)
-    await pilot.pause()
 
 
 def toasts(pilot: Pilot[Any]) -> str:

@@ -141,7 +141,7 @@ def at_work(run: Run) -> Iterator[IO[str]]:
         yield lock
 
 
-async def until(pilot: Pilot[Any], holds: Callable[[], object], seconds: float = 40) -> None:
+async def until(pilot: Pilot[Any], holds: Callable[[], object], seconds: float = 180) -> None:
     """Wait for the thread, the engine, or a message to have done its work."""
     deadline = time.monotonic() + seconds
     while not holds():

@@ -132,7 +132,7 @@ async def test_facts_of_a_cancelled_worker_are_not_shown(monkeypatch: pytest.Mon
     async with app.run_test() as pilot:
         await settled(pilot)
         go_on = threading.Event()
-        monkeypatch.setattr("lora_tui.tui.machine.facts", lambda: str(go_on.wait(10)) + " old")
+        monkeypatch.setattr("lora_tui.tui.machine.facts", lambda: str(go_on.wait(180)) + " old")
         app.ask_machine()
         await pilot.pause(0.05)
         monkeypatch.setattr("lora_tui.tui.machine.facts", lambda: "new")

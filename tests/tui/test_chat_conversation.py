@@ -255,6 +255,7 @@ async def test_members_of_several_bases_are_chosen_from(by_hand: list[ChatWatch]
         assert isinstance(pilot.app.screen, Choose)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen))
+        await settled(pilot)  # before it is left, it is composed
         screen = pilot.app.screen
         assert isinstance(screen, ChatScreen)
         assert [one.id for one in screen.session.members] == [BASE, "here", "more"]
@@ -276,6 +277,7 @@ async def test_a_live_run_is_named_before_the_chat_competes_with_it(
         await open_with(pilot, [adapter("tuned")])
         await pilot.press("y")
         await until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen))
+        await settled(pilot)  # before it is left, it is composed
 
 
 async def test_nobody_cannot_be_talked_to() -> None:

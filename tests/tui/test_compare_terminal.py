@@ -18,9 +18,9 @@ def test_marked_runs_are_compared_and_go_on_when_left_and_come_back() -> None:
     usual()
     with Terminal(APP) as terminal:
         terminal.wait_for(lambda text: "full-pirate" in text and "demo" in text)
-        terminal.pump(0.5)
+        terminal.settle()
         terminal.press("\t  c")
-        terminal.wait_for(lambda text: "a r8-pirate" in text and "[table]" in text, 60)
+        terminal.wait_for(lambda text: "a r8-pirate" in text and "[table]" in text)
         terminal.press("q")
         terminal.wait_for("2 marked")
         (run,) = runs.list_runs(locations.comparisons_folder())
@@ -31,7 +31,7 @@ def test_marked_runs_are_compared_and_go_on_when_left_and_come_back() -> None:
     with Terminal(APP) as terminal:
         terminal.wait_for(lambda text: "full-pirate" in text and "demo" in text)
         terminal.press("o\r")
-        terminal.wait_for(lambda text: "✓ finished" in text and "✗ refused" in text, 60)
+        terminal.wait_for(lambda text: "✓ finished" in text and "✗ refused" in text)
         terminal.press("3")
         terminal.wait_for("prompt 1 of 8")
 
@@ -42,9 +42,9 @@ def test_panes_members_and_dialogues_by_bursts() -> None:
     with at_work(run), Terminal(APP) as terminal:
         terminal.wait_for(lambda text: "full-pirate" in text and "demo" in text)
         terminal.press("o\r")
-        terminal.wait_for("leaving lets it go on", 60)
+        terminal.wait_for("leaving lets it go on")
         terminal.press("2\x1b[C\x1b[Cx")
-        terminal.wait_for(lambda text: "by tokens" in text and "c full-pirate" in text, 60)
+        terminal.wait_for(lambda text: "by tokens" in text and "c full-pirate" in text)
         terminal.press("3nn")
         terminal.wait_for("prompt 3 of 3")
         terminal.press("S")

@@ -68,7 +68,7 @@ def test_hostile_rows_do_not_disturb_a_real_terminal(tmp_path: Path) -> None:
         for keys, says in (("", "as they came"), ("", "tokens"), ("\t", "trained"), ("v", "came")):
             terminal.press(keys)
             terminal.wait_for(says)
-            terminal.pump(0.7)
+            terminal.settle(0.7)
             assert b"\x1b]0;" not in terminal.raw and b"\x1b[31m" not in terminal.raw
             lines = terminal.text.splitlines()
             assert lines[1].startswith("┌") and lines[1].endswith("┐"), terminal.text

@@ -15,9 +15,9 @@ def test_an_export_at_work_is_opened_left_and_opened_again_by_bursts() -> None:
     run = recorded(usual(), final="", until_=7)
     with at_work(run), Terminal(APP) as terminal:
         terminal.wait_for(lambda text: "r4-pirate" in text and "demo" in text)
-        terminal.pump(0.5)
+        terminal.settle()
         terminal.press("\te")
-        terminal.wait_for(lambda text: "● writing 42%" in text and "✓ PASS" in text, 60)
+        terminal.wait_for(lambda text: "● writing 42%" in text and "✓ PASS" in text)
         terminal.press("\rq")
         terminal.wait_for("leaving lets it go on")
         terminal.press("sn" + "q")

@@ -237,7 +237,7 @@ async def test_a_wish_to_look_at_all_runs_outlasts_the_look_that_goes_on(
 
     def look(self: object, *, at_all: bool = False) -> list[Board]:
         looks.append(at_all)
-        go_on.wait(10)
+        go_on.wait(180)
         return []
 
     app = LoraTuiApp()

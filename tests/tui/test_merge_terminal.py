@@ -22,15 +22,15 @@ def test_marked_runs_are_merged_and_go_on_when_left_and_come_back() -> None:
     two(4, 8)
     with Terminal(APP) as terminal:
         terminal.wait_for(lambda text: "r8-pirate" in text and "demo" in text)
-        terminal.pump(0.5)
+        terminal.settle()
         terminal.press("\t  m")
-        terminal.wait_for("t merges them", 60)  # by cat, as their ranks differ
+        terminal.wait_for("t merges them")  # by cat, as their ranks differ
         terminal.press("\x1b[Ct")  # more of the first
-        terminal.wait_for("leaving lets it go on", 60)
+        terminal.wait_for("leaving lets it go on")
         terminal.press("q")
         terminal.wait_for("2 marked")
         # Before that the app itself holds the lock, and its end would be the merge's.
-        begun = terminal.pump(60, lambda: any(merge.events.exists() for merge in merges()))
+        begun = terminal.pump(180, lambda: any(merge.events.exists() for merge in merges()))
         assert begun, terminal.text
         (run,) = merges()
     # The terminal is gone, the engine is not.
@@ -40,6 +40,6 @@ def test_marked_runs_are_merged_and_go_on_when_left_and_come_back() -> None:
     with Terminal(APP) as terminal:
         terminal.wait_for(lambda text: "r8-pirate" in text and "demo" in text)
         terminal.press("\t  m")
-        terminal.wait_for(lambda text: "✓ finished" in text and "✓ PASS" in text, 60)
+        terminal.wait_for(lambda text: "✓ finished" in text and "✓ PASS" in text)
         terminal.press("r")
         terminal.wait_for(lambda text: "0.600" in text and "t merges them" in text)

@@ -78,7 +78,7 @@ def test_one_that_told_its_end_is_over_though_its_engine_lives_on() -> None:
         watching, frames = watch(run)
         thread = threading.Thread(target=watching.run, daemon=True)
         thread.start()
-        thread.join(30)
+        thread.join(180)
         assert runs.is_alive(run) and not thread.is_alive()
         assert frames[-1].state == "stopped" and "It was stopped" in frames[-1].failure[0]
 

@@ -57,7 +57,7 @@ def test_a_failed_run(screen_of: Callable[..., Run], snap_compare: Any) -> None:
     [
         ([], "reading the data…"),
         (["data"], "loading the model…"),
-        (["data", "model"], "measuring the base on held-out rows…"),
+        (["data", "model"], "preparing the first step…"),
         (["data", "model", "eval", "sample"], "taking the first step…"),
     ],
 )

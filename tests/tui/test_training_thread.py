@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from lora_tui.core import events, summary
 from lora_tui.core.metrics import Snapshot
 from lora_tui.core.runs import Run
+from lora_tui.jobs.follow import follow
 from lora_tui.tui import chart, watching
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.chart import Options
@@ -21,16 +23,18 @@ from lora_tui.tui.widgets.painting import Painting
 from .training_screens import SIZE, drawn, eventually, train
 
 
-async def test_leaving_ends_the_thread_at_once(screen_of: Callable[..., Run]) -> None:
+async def test_leaving_ends_the_thread_at_once(
+    screen_of: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # By itself it would look up too late.
+    monkeypatch.setattr(watching, "follow", partial(follow, every=3600.0))
     app = LoraTuiApp(open_run=screen_of())
     async with app.run_test(size=SIZE) as pilot:
         await drawn(pilot)
         screen = app.screen
         (worker,) = [worker for worker in app.workers if worker.node is screen]
         await pilot.press("q")
-        began = time.monotonic()
         await eventually(pilot, lambda: worker.is_finished)
-        assert time.monotonic() - began < 0.3
 
 
 def test_the_thread_can_be_ended_in_the_middle_of_a_long_file(
@@ -54,9 +58,9 @@ def test_the_thread_can_be_ended_in_the_middle_of_a_long_file(
     wanted = Latest(Options())
     thread = threading.Thread(target=Watch(run, wanted, lambda frame: None).run)
     thread.start()
-    assert reading.wait(10)
+    assert reading.wait(180)
     wanted.set()
-    thread.join(0.3)
+    thread.join(180)
     assert not thread.is_alive()
 
 
@@ -160,8 +164,8 @@ def test_asking_for_another_chart_wakes_the_thread() -> None:
     wanted = Latest(Options())
     wanted.want(Options(curve="speed"))
     began = time.monotonic()
-    assert not wanted.wait(5)
-    assert time.monotonic() - began < 1
+    assert not wanted.wait(180)
+    assert time.monotonic() - began < 90
     assert wanted.value.curve == "speed"
 
 

@@ -64,7 +64,7 @@ async def drawn(pilot: Pilot[Any], ready: Callable[[Frame], bool] = lambda frame
     """Wait until a frame that is `ready` is on the screen, drawn for the room there is."""
     screen = pilot.app.screen_stack[1]
     assert isinstance(screen, TrainingScreen)
-    deadline, calm = time.monotonic() + 15, 0
+    deadline, calm = time.monotonic() + 180, 0
     while calm < 3:  # a notice that appears leaves the chart less room, and it is drawn once more
         await pilot.pause(0.01)
         frame, chart_ = screen.frame, screen.query_one(LossChart)
@@ -78,7 +78,7 @@ async def drawn(pilot: Pilot[Any], ready: Callable[[Frame], bool] = lambda frame
 
 async def eventually(pilot: Pilot[Any], holds: Callable[[], bool]) -> None:
     """Wait for a worker or a message to have done its work."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 180
     while not holds():
         assert time.monotonic() < deadline, shown(pilot)
         await pilot.pause(0.01)
