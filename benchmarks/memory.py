@@ -36,7 +36,7 @@ TEMPLATE = 30
 """About as many tokens as the chat template adds."""
 
 SHORTER = 8
-"""Rows are up to this many tokens shorter than the wanted length, so that batches are padded."""
+"""Rows are up to this many tokens shorter than the wanted length: real ones differ too."""
 
 
 def build_models(folder: Path, rows: Path) -> None:
@@ -57,7 +57,7 @@ def build_models(folder: Path, rows: Path) -> None:
 
 
 def write_rows(model: Path, length: int, source: Path, path: Path) -> None:
-    """Question/answer rows of nearly `length` tokens: batches of them are padded, as real ones."""
+    """Question/answer rows of nearly `length` tokens."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model)

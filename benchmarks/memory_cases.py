@@ -101,6 +101,7 @@ CHECKS = [
             ("lora", 2, 512, {"model.dtype": "float32"}),
             ("lora", 2, 1024, {}),
             ("lora", 4, 512, {"data.eval_fraction": 0.25}),
+            ("lora", 4, 512, {"training.padding_free": False}),
             ("full", 4, 256, {"training.optim": "adafactor"}),
             ("full", 2, 256, {"training.optim": "sgd"}),
             ("full", 2, 256, {"training.gradient_accumulation_steps": 4}),

@@ -43,7 +43,9 @@ Here that is set against what runs did take: the peak of the engine process (its
 {STEPS} steps, without a GPU. The model has SmolLM2-135M's exact shape and random weights. The run
 is that of `smollm2-lora` (rank 16 on the seven projections, dropout 0.05, AdamW), with one batch a
 step and nothing held out unless the table says otherwise. All rows have nearly the length named,
-and about half of it is trained. Sizes are in GB (10⁹ bytes).
+and about half of it is trained. Without a GPU both backends compute a step with the same operations
+(`lora_tui/engine/fused_*.py`, `row_attention.py`), so one estimate is for both. Sizes are in GB
+(10⁹ bytes).
 
 {table(grid)}
 
@@ -66,7 +68,7 @@ trained) it was: transformers, LoRA with 1, 2, 4 and 8 rows, 1.04, 1.01, 1.02 an
 peak; in 4 bits 1.03, DoRA 0.98, full 0.97, 8 rows with checkpointing 1.27; Unsloth, LoRA with 1, 2,
 4 and 8 rows, 1.02, 1.06, 1.10 and 1.11.
 
-Machine: {machine()}.
+Machine: {machine()}, no GPU.
 Versions: {", ".join(f"{name} {number}" for name, number in versions.items())}.
 Command: `python -m benchmarks.memory ../shared/data/gsm8k/train.jsonl`
 """

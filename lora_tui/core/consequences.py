@@ -13,8 +13,8 @@ from lora_tui.core.presets import Preset, is_demo
 Facts = list[tuple[str, str]]
 
 TIGHT = 0.8
-"""The share of the free memory that an estimate may take: long runs on rows of many lengths take up
-to 15 % more than is estimated (docs/memory.md)."""
+"""The share of the free memory that an estimate may take: a run may take up to 10 % more than is
+estimated (docs/memory.md), and other programs grow."""
 
 
 def size_facts(preset: Preset, trainable: Trainable) -> Facts:

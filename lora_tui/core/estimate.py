@@ -20,19 +20,19 @@ MOST_ROWS = 4096  # the largest batch a preset can name
 _WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
 _NF4 = 1 / 2 + 1 / 64 + 4 / (64 * 256)  # bytes a weight: two a byte, their scales, scales of those
 _ADAM_8BIT = 2 * (1 + 4 / 256)  # bytes a weight: two moments, each with scales (bitsandbytes)
-_PROGRAM = 550_000_000  # interpreter, libraries, tokenizer: measured on a tiny model
+_PROGRAM = 525_000_000  # interpreter, libraries, tokenizer: measured on a tiny model
 _KERNEL, _KERNELS = 650_000, 1024  # oneDNN: kept of a bfloat16 product (measured); of how many
+_GRID = 32  # tokens that lengths of batches are rounded up to (engine.row_attention)
 _WORKSPACES = 2 << 25  # cuBLAS, one each for the ways there and back: measured on a Hopper GPU
 
-_HOLES = 0.4
+_HOLES = 0.5
 """What a CPU's heap (glibc) takes beyond the activations in it: freed temporaries leave holes that
 do not go back to the system. Measured; with checkpoints half as many."""
 
 _LOGITS = {
-    ("transformers", "cpu"): (1 << 25, 16),  # float32, softmax, two gradients (engine.fused_head)
-    ("unsloth", "cpu"): (1 << 24, 6),  # float32 in place, a copy in bfloat16 (unsloth_zoo.cpu.ops)
-    ("transformers", "cuda"): (1 << 26, 4),  # a tile each way (trl.kernels.chunked_logprob)
-    ("unsloth", "cuda"): (5 << 24, 4),  # in float32 (unsloth_zoo.fused_losses.fused_linear)
+    "cpu": (1 << 22, 8),  # float32, and once more as they are summed up (engine.fused_head)
+    "transformers": (1 << 26, 4),  # a tile each way (trl.kernels.chunked_logprob)
+    "unsloth": (5 << 24, 4),  # in float32 (unsloth_zoo.fused_losses.fused_linear)
 }
 """How many logits the loss computes at once, and the bytes each takes at the most."""
 
@@ -161,13 +161,14 @@ class _Run:
     def __init__(self, preset: Preset, base: Base, shape: Shape, platform: Platform) -> None:
         self.training, self.lora = preset.training, preset.lora
         self.base, self.shape, self.on_gpu = base, shape, platform.on_gpu
-        self.loss = (platform.backend, platform.device)
+        self.loss = platform.backend if platform.on_gpu else "cpu"
         self.full = preset.lora.method == "full"
         self.stored = _WIDTH[weights_dtype(preset, platform)]
         self.computed = _WIDTH[compute_dtype(preset, platform)]
         self.width = self.stored if self.full else 4  # engine.trainer keeps adapters in float32
         self.copied = self.computed if self.computed != self.stored else 0  # by autocast
-        self.fused = self.loss == ("unsloth", "cuda")  # its kernels keep less (unsloth.kernels)
+        self.flat = preset.training.padding_free and not platform.on_gpu
+        self.fused = self.loss == "unsloth"  # its kernels keep less (unsloth.kernels)
         self.adapted = [] if self.full else targeted(base.layers, preset.lora)
         self.matrices = targeted(base.layers, replace(preset.lora, target_modules="all-linear"))
 
@@ -180,14 +181,25 @@ class _Run:
         return round(trainable * width)
 
     def kernels(self, longest: int) -> int:
-        """The products that oneDNN keeps: for each length those of all shapes of matrices."""
+        """The products that oneDNN keeps: for each length those of all shapes of matrices.
+
+        Without padding these are the lengths of batches, rounded up; attention has three for each
+        length of a row, and the loss some for each number of tokens in the last of its parts.
+        """
         sizes = {(layer.outputs, layer.inputs) for layer in self.matrices}
         inner = {at.inputs for at in self.adapted}, {at.outputs for at in self.adapted}
-        # Forward, back to the inputs, and back to the weights where they are trained.
-        each = (3 if self.full else 2) * len(sizes) + 3 * sum(map(len, inner))
+        rows, vocabulary = self.training.per_device_train_batch_size, self.shape.vocabulary
         batches = self.training.max_steps * self.training.gradient_accumulation_steps
-        lengths = min(longest, batches) if batches > 0 else longest
-        return _KERNEL * min(_KERNELS, each * lengths) if self.computed == 2 else 0
+
+        def met(kinds: int, at_once: int = 1) -> int:
+            return min(kinds, batches * at_once) if batches > 0 else kinds
+
+        ways = 3 if self.full else 2  # there, back to the inputs, and to weights that are trained
+        each = ways * len(sizes) + 3 * sum(map(len, inner))
+        products = each * met(_steps(rows * longest) if self.flat else longest)
+        products += 3 * met(_steps(longest), rows) if self.flat else 0
+        products += ways * met(_LOGITS["cpu"][0] // vocabulary)
+        return _KERNEL * min(_KERNELS, products) if self.computed == 2 else 0
 
     def kept(self, tokens: int) -> tuple[int, int]:
         """What autograd keeps of all layers, and the holes in it."""
@@ -203,10 +215,13 @@ class _Run:
         """Bytes a token that autograd keeps of one layer."""
         shape, computed = self.shape, self.computed
         queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-        if self.training.per_device_train_batch_size > 1:
+        if self.training.per_device_train_batch_size > 1 and not self.flat:
             keys = queries  # beside a padding mask each head gets a copy (transformers' sdpa)
         kept = computed * (2 * queries + 2 * keys) + 4 * shape.heads  # q, out, k, v, and sums
-        kept += 2 * shape.hidden * (computed if self.fused else 4)  # what the norms take in
+        if self.fused:  # what the norms take in
+            kept += computed * 2 * shape.hidden
+        else:  # their own arithmetic in float32, or engine.fused_norm's
+            kept += 2 * shape.hidden * (4 if self.on_gpu or self.full else self.stored)
         kept += computed * shape.intermediate * (2 if self.fused else 3 if shape.gated else 1)
         kept += (
             computed * 2 * shape.hidden * (self.fused and not self.full)
@@ -216,19 +231,33 @@ class _Run:
             inputs = 2 if not self.copied else 5 if shape.gated else 4
             kept += 2 * shape.hidden * self.stored  # what the norms give out
             kept += computed * (inputs * shape.hidden + shape.intermediate)
-        # The adapters: what they take in, which of it was dropped, and what is between A and B.
-        dropped = 0 if not self.lora.lora_dropout else 1 if self.on_gpu else 4
-        taken, given = dropped + (0 if self.fused else computed), 2 * computed * self.lora.use_dora
-        adapters = sum(taken * at.inputs + given * at.outputs for at in self.adapted)
-        adapters += computed * self.lora.r * len(self.adapted)
-        return kept + adapters // shape.layers
+        return kept + self.kept_of_adapters(queries) // shape.layers
+
+    def kept_of_adapters(self, queries: int) -> int:
+        """What adapters take in, which of it was dropped, and what is between A and B; a token."""
+        lora, computed = self.lora, self.computed
+        shares = not (self.on_gpu or self.copied or lora.use_dora)  # engine.fused_lora
+        dropped = 0 if not lora.lora_dropout else 1 if self.on_gpu or shares else 4
+        if shares:  # siblings have one input, and what attention gives out is counted already
+            inputs = {(at.name.rpartition(".")[0], at.inputs) for at in self.adapted}
+            taken = [size for _, size in inputs if size != queries or size == self.shape.hidden]
+        else:
+            taken = [] if self.fused else [at.inputs for at in self.adapted]
+        given = sum(2 * at.outputs for at in self.adapted if lora.use_dora)
+        kept = computed * (sum(taken) + given + lora.r * len(self.adapted))
+        return kept + dropped * sum(at.inputs for at in self.adapted)
 
     def logits(self, scored: int) -> int:
         """The scores of `scored` tokens, a chunk at a time, and the head as it is multiplied."""
         (chunk, width), vocabulary = _LOGITS[self.loss], self.shape.vocabulary
-        early = 4 if self.full and self.loss == ("unsloth", "cpu") else 0  # the head's gradient
+        # The head's gradient, and what is added to it.
+        early = 4 + self.computed if self.full and not self.on_gpu else 0
         head = vocabulary * self.shape.hidden * (self.copied + early)
         return min(scored * vocabulary, chunk) * width + head
+
+
+def _steps(tokens: int) -> int:
+    return -(-tokens // _GRID)
 
 
 def _elements(layers: list[Layer]) -> int:

@@ -48,8 +48,35 @@ def test_what_one_token_keeps_of_an_adapter_run() -> None:
     assert memory(GPU).activations == 30 * 256 * block
     dropout = memory(GPU, lora__lora_dropout=0.1).activations
     assert dropout == 30 * 256 * (block + inputs)  # one byte an input: dropped or not
-    on_cpu = 30 * 256 * (block + 4 * inputs)  # there the noise is float32
-    assert memory(lora__lora_dropout=0.1).activations == round(1.4 * on_cpu)
+
+
+def test_what_one_token_keeps_without_a_gpu() -> None:
+    norms, attention, mlp = 2 * 576 * 2, 2 * (2 * 576 + 2 * 192) + 4 * 9, 2 * 3 * 1536
+    shared = 2 * 576 + 1536  # q, k and v take in the same, gate and up, down; o what is kept
+    block = norms + attention + mlp + 2 * shared + 7 * 2 * 16
+    for platform in (CPU, UNSLOTH):
+        assert memory(platform).activations == round(1.5 * 30 * 256 * block)
+    inputs = 6 * 576 + 1536
+    wet: dict[str, Any] = {"lora__lora_dropout": 0.1}
+    assert memory(**wet).activations == round(1.5 * 30 * 256 * (block + inputs))
+    # PEFT's own layers keep a copy of each input, and the noise in float32.
+    outputs = 3 * 576 + 2 * 192 + 2 * 1536
+    dora = block + 2 * (inputs - shared) + 4 * outputs
+    assert memory(lora__use_dora=True).activations == round(1.5 * 30 * 256 * dora)
+    own = memory(lora__init_lora_weights="pissa", **wet).activations
+    block += norms + 2 * (inputs - shared)  # the norms take in float32
+    assert own == round(1.5 * 30 * 256 * (block + 4 * inputs))
+
+
+def test_attention_gives_out_what_is_kept_already() -> None:
+    wide = replace(SMOLLM2, head_dim=128)
+    given = [replace(at, inputs=1152) if "o_proj" in at.name else at for at in BASE.layers]
+    base = replace(BASE, layers=tuple(given))
+    of_one, of_both = (
+        estimate(preset(lora__target_modules=names), base, wide, CPU, longest=256).activations
+        for names in (["v_proj"], ["v_proj", "o_proj"])
+    )
+    assert of_both - of_one == 1.5 * 30 * 256 * 2 * 16
 
 
 def test_what_one_token_keeps_of_a_full_run() -> None:
@@ -60,6 +87,10 @@ def test_what_one_token_keeps_of_a_full_run() -> None:
     assert found.weights == 4 * PARAMETERS + 2 * MATRICES
     assert found.gradients == 4 * (PARAMETERS + 49_152 * 576)
     assert found.optimiser == 8 * PARAMETERS and found.adapter == 0
+    for dtype in ("auto", "bfloat16"):
+        full: dict[str, Any] = {"lora__method": "full", "model__dtype": dtype}
+        there, here = memory(GPU, **full), memory(**full)
+        assert here.activations == 1.5 * there.activations
 
 
 def test_what_one_token_keeps_where_unsloth_has_kernels_of_its_own() -> None:
@@ -86,17 +117,18 @@ def test_what_one_token_keeps_without_a_gate_or_without_a_cast() -> None:
 
 
 def test_logits_are_those_of_the_trained_tokens_up_to_a_chunk() -> None:
-    assert memory(trained=128).logits == 128 * 49_152 * 16
-    assert memory(trained=None).logits == 256 * 49_152 * 16
-    assert memory(longest=4096, trained=None).logits == (1 << 25) * 16
-    assert memory(UNSLOTH, trained=128).logits == 128 * 49_152 * 6
-    assert memory(UNSLOTH, longest=4096, trained=None).logits == (1 << 24) * 6
+    for platform in (CPU, UNSLOTH):
+        assert memory(platform, trained=64).logits == 64 * 49_152 * 8
+        assert memory(platform, trained=128).logits == (1 << 22) * 8
+    assert memory(GPU, trained=128).logits == 128 * 49_152 * 4
+    assert memory(GPU, trained=None).logits == 256 * 49_152 * 4
     assert memory(GPU, longest=8192, trained=None).logits == (1 << 26) * 4
     assert memory(UNSLOTH_GPU, longest=8192, trained=None).logits == (5 << 24) * 4
     assert memory(trained=0).logits == 0
     head = 49_152 * 576
-    assert memory(trained=0, lora__method="full").logits == 2 * head  # in bfloat16
-    assert memory(UNSLOTH, trained=0, lora__method="full").logits == (2 + 4) * head
+    assert memory(GPU, trained=0, lora__method="full").logits == 2 * head  # in bfloat16
+    # Its gradient in float32, and what is added to that, in bfloat16.
+    assert memory(trained=0, lora__method="full").logits == (2 + 4 + 2) * head
 
 
 def test_four_bits_take_half_a_byte_and_its_scales() -> None:
@@ -130,7 +162,8 @@ def test_checkpointing_keeps_the_inputs_of_layers_and_one_layer() -> None:
     assert found.activations == 256 * 30 * 576 * 2 + every // 30
     assert replace(found, activations=every) == memory(GPU)
     on_cpu = memory(training__gradient_checkpointing=True).activations
-    assert on_cpu == found.activations + round(0.4 * every) // 2
+    every = memory().activations // 3 * 2
+    assert on_cpu == 256 * 30 * 576 * 2 + every // 30 + every // 4
 
 
 def test_dora_keeps_results_and_with_dropout_a_copy_of_the_matrices() -> None:
@@ -151,17 +184,28 @@ def test_rank_and_targets_change_the_adapter_and_what_it_keeps() -> None:
 
 
 def test_the_program_grows_with_the_lengths_it_meets_up_to_a_limit() -> None:
-    def program(batches: int, longest: int = 256, **values: Any) -> int:
+    def program(batches: int, longest: int, **values: Any) -> int:
         values |= {"training__max_steps": batches, "training__gradient_accumulation_steps": 1}
         return memory(longest=longest, **values).program
 
-    # Four shapes forward and back; two of A and three of B, whose weights are trained too.
-    one = 650_000 * (4 * 2 + (2 + 3) * 3)
-    bare = program(1) - one
-    assert program(2) == program(9, longest=2) == bare + 2 * one
-    assert program(1000) == program(-1) == bare + 650_000 * 1024
-    assert program(1, lora__method="full") == bare + 650_000 * 4 * 3
-    assert program(9, model__dtype="float32") == bare
+    # Four shapes there and back; two of A and three of B, trained too; attention's; the loss's.
+    one = 4 * 2 + (2 + 3) * 3
+    bare = program(1, 2048) - 650_000 * (one + 3 + 2)
+
+    def products(batches: int, longest: int = 2048, **values: Any) -> float:
+        return (program(batches, longest, **values) - bare) / 650_000
+
+    assert products(2) == 2 * (one + 3 + 2)
+    assert products(9, longest=33) == products(9, longest=64) == 2 * (one + 3) + 9 * 2
+    assert products(1000) == products(-1) == 1024
+    several: dict[str, Any] = {"training__per_device_train_batch_size": 2}
+    assert products(1, **several) == one + 2 * 3 + 2, "two rows of other lengths"
+    assert products(9, longest=32, **several) == 2 * one + 3 + 9 * 2, "batches longer than rows"
+    padded = several | {"training__padding_free": False}
+    assert products(9, longest=2, **padded) == 2 * one + 9 * 2, "batches as long as their longest"
+    assert products(-1, longest=2, **padded) == 2 * one + 85 * 2, "as many tokens as a part has"
+    assert products(1, lora__method="full") == 4 * 3 + 3 + 3
+    assert products(9, model__dtype="float32") == 0
 
 
 def test_unknown_targets_are_named() -> None:
@@ -202,6 +246,10 @@ def test_an_own_head_has_no_second_gradient() -> None:
 def test_padding_costs_a_batch_of_rows_copies_of_the_keys() -> None:
     one, two = memory(GPU), memory(GPU, training__per_device_train_batch_size=2)
     assert two.activations == 2 * (one.activations + 30 * 256 * 2 * 2 * (576 - 192))
+    several: dict[str, Any] = {"training__per_device_train_batch_size": 2}
+    flat, padded = memory(**several), memory(**several, training__padding_free=False)
+    assert flat.activations == 2 * memory().activations
+    assert padded.activations - flat.activations == 1.5 * 2 * 30 * 256 * 2 * 2 * (576 - 192)
 
 
 def test_unsloth_keeps_less_on_a_gpu() -> None:
