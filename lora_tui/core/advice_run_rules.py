@@ -188,7 +188,8 @@ _FOUND = ("diverged", "equals base")
 RULES = (
     Rule(
         "diverged",
-        "NaN, infinite, exactly 0, back to guessing, or above twice the median of 50 steps for 10",
+        "NaN, infinite, exactly 0 (loss or gradient), back to guessing, or above twice the median "
+        "of 50 steps for 10",
         OWN,
         _diverged,
     ),

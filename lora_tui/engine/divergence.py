@@ -35,6 +35,7 @@ class DivergenceGuard:
     - After ten steps whose median was under half of that, it is above three quarters of it and
       twice the median three steps in a row; ten for a vocabulary under 10,000.
     - The gradient is a thousand times its median, and above 100, three times in a row.
+    - The gradient is exactly 0 three times in a row, and the rows are not known by heart.
     - The loss is above twice the median of the last fifty ten steps in a row, never within the
       first fifty.
     """
@@ -103,7 +104,7 @@ class DivergenceGuard:
         """Take in a gradient norm.
 
         Raises:
-            Diverged: it is not a number any more, or beyond all measure.
+            Diverged: it is not a number any more, beyond all measure, or nothing at all.
         """
         if not math.isfinite(norm):
             raise Diverged(f"The gradient became {_word(norm)} at step {step}.", REMEDY)
@@ -111,6 +112,12 @@ class DivergenceGuard:
         if self._lasts("burst", norm > max(_BURST * usual, _LEAST_BURST), QUICK):
             raise Diverged(
                 f"The gradient rose from {usual:.3g} to {norm:.3g}, up to step {step}.", REMEDY
+            )
+        if self._lasts("still", norm == 0 and self._last > _BY_HEART, QUICK):
+            raise Diverged(
+                f"The gradient was exactly 0 for {QUICK} steps, up to step {step}, at a loss of "
+                f"{self._last:.3g}: nothing can be learnt from there any more.",
+                REMEDY,
             )
         self._norms.append(norm)
 
@@ -120,7 +127,7 @@ class DivergenceGuard:
         return self._row[name] >= most
 
 
-_COUNTED = ("idle", "zero", "worse", "lost", "above", "burst")
+_COUNTED = ("idle", "zero", "worse", "lost", "above", "burst", "still")
 
 
 def _word(value: float) -> str:

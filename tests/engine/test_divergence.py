@@ -78,7 +78,9 @@ def test_planted_gradients_are_caught_within_three_steps():
     assert watch_norms([*calm, math.nan]) == watch_norms([*calm, math.inf]) == 21
     assert watch_norms([*calm, 1e4, 1e5, 1e6]) == 23
     assert watch_norms([*calm, 1e4, 1.0, 1e4, 1e4, 1.0]) is None  # a spike, and two
-    assert watch_norms([0.0] * 12 + [2.0] * 3) is None
+    assert watch_norms([1e-9] * 12 + [2.0] * 3) is None
+    assert watch_norms([0.0] * QUICK) == QUICK
+    assert watch_norms([*calm, 0.0, 0.0, 0.5, 0.0, 0.0]) is None
     assert watch_norms([0.0009] * 19 + [1.2] * 9) is None  # rows known by heart meet others
 
 
@@ -93,6 +95,10 @@ def test_steps_that_train_no_token_are_caught_by_their_name():
 def test_rows_known_by_heart_may_have_no_loss_at_all():
     assert watch([*CALM, 0.05, 0.01, *[0.0] * 200]) is None
     assert watch([0.0] * 9) == QUICK
+    guard = DivergenceGuard(VOCABULARY)
+    for step in range(1, 9):  # and no gradient either
+        guard.watch(step, 0.05)
+        guard.watch_norm(step, 0.0)
 
 
 def test_a_slow_rise_is_caught_within_ten_steps():

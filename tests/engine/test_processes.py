@@ -180,6 +180,7 @@ def test_a_divergence_ends_both_with_one_failure(engines, few_rows):
         f"data.source={few_rows / 'train.jsonl'}",
         "data.eval_fraction=0",
         "training.learning_rate=1.0",
+        "lora.lora_alpha=1e6",  # far beyond what chance could bring back
         "training.max_steps=60",
     )
     ended = Ended(run, engines.start(run).wait(timeout=300))
