@@ -90,8 +90,12 @@ def execute(folder: Path, work: Callable[[Job], None], *, verb: str = "") -> int
         say("stopped", **progress)
     except BaseException as error:
         stop.requested = True  # so that a request from here on adds nothing
-        _report_failure(run, error, progress, say)
-        return 1
+        if not stop.was_raised:
+            _report_failure(run, error, progress, say)
+            return 1
+        # NumPy, for one, is broken by a request amid its import, and torch swallows that.
+        traceback.print_exception(error)
+        say("stopped", **progress)
     finally:
         _give_room(run)
     return 0

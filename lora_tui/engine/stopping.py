@@ -19,6 +19,8 @@ class Stopping:
     def __init__(self, announce: Callable[[], object]) -> None:
         """Keep what to do on the first request: append an event."""
         self.requested = False
+        self.was_raised = False
+        """Whether a request was raised where it arrived: what fails after it, fails by it."""
         self._announce = announce
         self._at_once = True
 
@@ -36,6 +38,7 @@ class Stopping:
         with suppress(OSError):  # on a full disk it still stops
             self._announce()
         if self._at_once:
+            self.was_raised = True
             raise StopRequested
 
     @contextmanager
@@ -56,7 +59,7 @@ class Stopping:
         try:
             yield
         finally:
-            self._at_once = before
+            self._at_once, self.was_raised = before, False
 
     def check(self) -> None:
         """Leave now if a request came while it was deferred."""
