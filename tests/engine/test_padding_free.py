@@ -262,15 +262,25 @@ def test_as_much_is_dropped_as_is_asked(rate):
     assert fused_lora.drawn(torch.empty(3, 3), 0.0) == (None, 1.0)
 
 
-def test_only_what_is_that_norm_is_replaced():
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_only_what_is_that_norm_is_replaced(dtype):
+    """By its answer: the second has all that the first has, and multiplies by 1 + weight."""
     import torch
+    from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
     from lora_tui.engine import fused_norm
 
-    for kind, is_one in (("llama", True), ("gemma", False)):
-        model = made(kind)
-        norm = model.get_base_model().model.norm
+    class ShiftedRMSNorm(LlamaRMSNorm):
+        def forward(self, hidden_states):
+            return super().forward(hidden_states) + super().forward(hidden_states) / self.weight
+
+    for kind, is_one in ((LlamaRMSNorm, True), (ShiftedRMSNorm, False)):
+        torch.manual_seed(0)
+        norm = kind(16).to(getattr(torch, dtype)).requires_grad_(requires_grad=False)
         with torch.no_grad():
-            norm.weight.normal_()
-        fused_norm.install(model)
+            norm.weight.uniform_(0.5, 1.5)
+        fused_norm.install(torch.nn.Sequential(norm))
         assert ("forward" in vars(norm)) == is_one
+    trained = LlamaRMSNorm(16)
+    fused_norm.install(torch.nn.Sequential(trained))
+    assert "forward" not in vars(trained)
