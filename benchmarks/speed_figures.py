@@ -7,10 +7,11 @@ from statistics import median
 from benchmarks.tables import Line, short
 
 STOCK_TRL, STOCK_UNSLOTH = "TRL", "Unsloth"
+WIDE_TRL, WIDE_UNSLOTH = "TRL, 8 × 1", "Unsloth, 8 × 1"
 OWN, OWN_UNSLOTH = "lora-tui, transformers", "lora-tui, unsloth"
 FULL_TRL, FULL_OWN = "TRL, full", "lora-tui, full"
 BARE = "bare limit"
-LORA = (STOCK_TRL, STOCK_UNSLOTH, OWN, OWN_UNSLOTH)
+LORA = (STOCK_TRL, STOCK_UNSLOTH, WIDE_TRL, WIDE_UNSLOTH, OWN, OWN_UNSLOTH)
 FULL = (FULL_TRL, FULL_OWN)
 COLUMNS = (*LORA, BARE, *FULL)
 OPERATORS = 12  # of a profile, shown
@@ -162,6 +163,10 @@ def ratios(repeats: Sequence[Repeat], loading: Sequence[float], *, on_gpu: bool)
         for stock, least in speeds.items():
             pace = over(own, stock, lambda one: one.pace)
             lines.append(limited(f"{own}: tokens/s over {stock}'s", pace, "times", least=least))
+        lines += [
+            Line(f"… over {stock}'s", over(own, stock, lambda one: one.pace), "times")
+            for stock in (WIDE_TRL, WIDE_UNSLOTH)
+        ]
         for stock in speeds:
             apart = [100 * (one - 1) for one in over(own, stock, lambda one: one.loss)]
             lines.append(limited(f"… loss above {stock}'s", apart, "%", least=-0.5, most=0.5))

@@ -26,10 +26,14 @@ from lora_tui.core.runs import Run
 HELD_OUT = 64
 TRAIN = 1_000
 STOCK = {
-    figures.STOCK_TRL: ("trl_script", "lora"),
-    figures.STOCK_UNSLOTH: ("unsloth_script", "lora"),
-    figures.FULL_TRL: ("trl_script", "full"),
+    figures.STOCK_TRL: ("trl_script", "lora", 2),
+    figures.STOCK_UNSLOTH: ("unsloth_script", "lora", 2),
+    figures.WIDE_TRL: ("trl_script", "lora", 8),
+    figures.WIDE_UNSLOTH: ("unsloth_script", "lora", 8),
+    figures.FULL_TRL: ("trl_script", "full", 2),
 }
+"""The script, what it trains, and how many of a step's eight rows it computes at once."""
+
 OWN = {
     figures.OWN: ("smollm2-lora", "transformers"),
     figures.OWN_UNSLOTH: ("smollm2-lora", "unsloth"),
@@ -100,10 +104,10 @@ class Bench:
         return json.loads(out.read_text("utf-8")), profiled.ACTIVE
 
     def _script(self, name: str) -> tuple[Measured, Kept]:
-        script, method = STOCK[name]
+        script, *settings = STOCK[name]
         given = (self.model, self.rows / "train.jsonl", self.rows / "test.jsonl")
         begun = time.time()
-        told = self._stock(script, name, given, method, self.steps)
+        told = self._stock(script, name, given, *settings, self.steps)
         out = self.folder / "out" / name
         first = told.pop("first_step_at") - begun
         whole = out / WHOLE

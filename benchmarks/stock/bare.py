@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM
 
 from benchmarks.stock.watching import FIGURES
 
-ROWS, LENGTH = 2, 256
+ROWS, LENGTH = 8, 224
 TRAINED = LENGTH // 2  # of each row
 WARM_UP = 2
 

@@ -1,6 +1,6 @@
 """TRL's SFTTrainer with PEFT, as TRL's documentation writes it.
 
-    python -m benchmarks.stock.trl_script MODEL ROWS HELD_OUT OUT lora|full STEPS
+    python -m benchmarks.stock.trl_script MODEL ROWS HELD_OUT OUT lora|full BATCH STEPS
 
 TRL 1.15 computes its loss by a Triton kernel, which no CPU has, so that the script as it stands
 ends with an error at its first step there; the one line marked below gives it transformers' loss.
@@ -17,7 +17,7 @@ from trl import SFTConfig, SFTTrainer
 
 from benchmarks.stock.watching import trained
 
-model, rows, held_out, out, method, steps = sys.argv[1:]
+model, rows, held_out, out, method, batch, steps = sys.argv[1:]
 full = method == "full"
 if not torch.cuda.is_available():
     SFTTrainer.compute_loss = Trainer.compute_loss  # the one line
@@ -42,9 +42,9 @@ trainer = SFTTrainer(
     ),
     args=SFTConfig(
         output_dir=out,
-        per_device_train_batch_size=2,
-        per_device_eval_batch_size=2,
-        gradient_accumulation_steps=4,
+        per_device_train_batch_size=int(batch),
+        per_device_eval_batch_size=int(batch),
+        gradient_accumulation_steps=8 // int(batch),
         learning_rate=5e-5 if full else 2e-4,
         lr_scheduler_type="linear",
         warmup_steps=5,

@@ -1,6 +1,6 @@
 """Unsloth's notebook for fine-tuning on conversations, as a script.
 
-python -m benchmarks.stock.unsloth_script MODEL ROWS HELD_OUT OUT lora|full STEPS
+python -m benchmarks.stock.unsloth_script MODEL ROWS HELD_OUT OUT lora|full BATCH STEPS
 """
 
 import sys
@@ -16,7 +16,7 @@ from trl import SFTConfig, SFTTrainer
 
 from benchmarks.stock.watching import trained
 
-path, rows, held_out, out, method, steps = sys.argv[1:]
+path, rows, held_out, out, method, batch, steps = sys.argv[1:]
 full = method == "full"
 model, tokenizer = FastLanguageModel.from_pretrained(
     path, max_seq_length=1024, load_in_4bit=False, full_finetuning=full
@@ -56,9 +56,9 @@ trainer = SFTTrainer(
     args=SFTConfig(
         output_dir=out,
         dataset_text_field="text",
-        per_device_train_batch_size=2,
-        per_device_eval_batch_size=2,
-        gradient_accumulation_steps=4,
+        per_device_train_batch_size=int(batch),
+        per_device_eval_batch_size=int(batch),
+        gradient_accumulation_steps=8 // int(batch),
         learning_rate=5e-5 if full else 2e-4,
         lr_scheduler_type="linear",
         warmup_steps=5,

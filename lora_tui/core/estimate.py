@@ -39,7 +39,10 @@ _LOGITS = {
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What `config.json` says of a model; `intermediate` is the width of the MLP a token uses."""
+    """What `config.json` says of a model; `intermediate` is the width of the MLP a token uses.
+
+    `gated`: its MLP has a gate; `silu`: the gate is SiLU's.
+    """
 
     layers: int
     hidden: int
@@ -50,6 +53,7 @@ class Shape:
     vocabulary: int
     tied: bool
     gated: bool
+    silu: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,7 @@ def read_shape(folder: Path) -> Shape:
         vocabulary=size("vocab_size"),
         tied=config.get("tie_word_embeddings") is not False,
         gated=activation in {"silu", "gelu_pytorch_tanh"},  # Llama's kin and Gemma's
+        silu=activation == "silu",
     )
 
 
@@ -169,6 +174,7 @@ class _Run:
         self.copied = self.computed if self.computed != self.stored else 0  # by autocast
         self.flat = preset.training.padding_free and not platform.on_gpu
         self.fused = self.loss == "unsloth"  # its kernels keep less (unsloth.kernels)
+        self.again = shape.silu and not platform.on_gpu  # less is kept (engine.fused_mlp, again)
         self.adapted = [] if self.full else targeted(base.layers, preset.lora)
         self.matrices = targeted(base.layers, replace(preset.lora, target_modules="all-linear"))
 
@@ -222,7 +228,8 @@ class _Run:
             kept += computed * 2 * shape.hidden
         else:  # their own arithmetic in float32, or engine.fused_norm's
             kept += 2 * shape.hidden * (4 if self.on_gpu or self.full else self.stored)
-        kept += computed * shape.intermediate * (2 if self.fused else 3 if shape.gated else 1)
+        gates = 2 if self.fused or self.again else 3 if shape.gated else 1
+        kept += computed * shape.intermediate * gates
         kept += (
             computed * 2 * shape.hidden * (self.fused and not self.full)
         )  # what the fused take in
@@ -238,7 +245,9 @@ class _Run:
         lora, computed = self.lora, self.computed
         shares = not (self.on_gpu or self.copied or lora.use_dora)  # engine.fused_lora
         dropped = 0 if not lora.lora_dropout else 1 if self.on_gpu or shares else 4
-        if shares:  # siblings have one input, and what attention gives out is counted already
+        if shares and self.again:  # of norms and gates; what attention gives out is counted already
+            taken = []
+        elif shares:  # siblings have one input
             inputs = {(at.name.rpartition(".")[0], at.inputs) for at in self.adapted}
             taken = [size for _, size in inputs if size != queries or size == self.shape.hidden]
         else:

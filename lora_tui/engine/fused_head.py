@@ -33,29 +33,27 @@ class TokenLogProbs(torch.autograd.Function):
         """Of `hidden` (tokens, columns), `weight` (vocabulary, columns): (tokens,) in float32."""
         of_hidden, of_weight, *_ = ctx.needs_input_grad
         found = torch.empty(len(targets), dtype=torch.float32)
-        sums, each = torch.empty_like(found), torch.empty_like(hidden)
+        each = torch.empty_like(hidden)
         for part, wanted in _parts(targets, len(weight)):
-            logits = linear(hidden[part], weight).float().mul_(scale)
-            sums[part] = logits.logsumexp(-1)
-            found[part] = logits.gather(-1, wanted)[:, 0] - sums[part]
+            found[part], shares, sums = _scored(hidden[part], weight, wanted, scale)
             if of_hidden and not of_weight:
-                each[part] = _slope(logits, sums[part], wanted).to(weight.dtype) @ weight
+                each[part] = _slope(shares, sums, wanted).to(weight.dtype) @ weight
         ctx.scale, ctx.is_recomputed = scale, of_weight
-        ctx.save_for_backward(*((hidden, weight, targets, sums) if of_weight else (each,)))
+        ctx.save_for_backward(*((hidden, weight, targets) if of_weight else (each,)))
         return found
 
     @staticmethod
     def backward(ctx: Any, *outer: Any) -> Any:
         """The gradients of `hidden` and `weight`."""
-        given = outer[0][:, None] * ctx.scale
+        given = outer[0][:, None] * -ctx.scale
         if not ctx.is_recomputed:
             (each,) = ctx.saved_tensors
             return (each.float() * given).to(each.dtype), None, None, None
-        hidden, weight, targets, sums = ctx.saved_tensors
+        hidden, weight, targets = ctx.saved_tensors
         of_hidden, of_weight = torch.empty_like(hidden), torch.zeros_like(weight, dtype=torch.float)
         for part, wanted in _parts(targets, len(weight)):
-            logits = linear(hidden[part], weight).float().mul_(ctx.scale)
-            slope = _slope(logits, sums[part], wanted).mul_(given[part]).to(weight.dtype)
+            _, shares, sums = _scored(hidden[part], weight, wanted, ctx.scale)
+            slope = _slope(shares, sums, wanted).mul_(given[part]).to(weight.dtype)
             of_hidden[part] = slope @ weight
             of_weight += slope.T @ hidden[part]
         return of_hidden, of_weight.to(weight.dtype), None, None
@@ -67,10 +65,22 @@ def _parts(targets: torch.Tensor, vocabulary: int) -> Iterator[tuple[slice, torc
         yield slice(start, start + size), targets[start : start + size, None]
 
 
-def _slope(logits: torch.Tensor, sums: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """How a log-probability changes with each logit: 1 at the target, less all probabilities."""
-    slope = logits.sub_(sums[:, None]).exp_().neg_()
-    return slope.scatter_add_(1, wanted, torch.ones_like(sums[:, None]))
+def _scored(
+    hidden: torch.Tensor, weight: torch.Tensor, wanted: torch.Tensor, scale: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The log-probabilities of `wanted`; those of all targets times their sums, and the sums."""
+    logits = linear(hidden, weight).float()
+    if scale != 1:
+        logits.mul_(scale)
+    logits.sub_(logits.amax(-1, keepdim=True))
+    chosen = logits.gather(-1, wanted)
+    sums = logits.exp_().sum(-1, keepdim=True)
+    return (chosen - sums.log())[:, 0], logits, sums
+
+
+def _slope(shares: torch.Tensor, sums: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """How a log-probability falls with each logit: all probabilities, less 1 at the target."""
+    return shares.div_(sums).scatter_add_(1, wanted, -torch.ones_like(sums))
 
 
 class LogProbs:

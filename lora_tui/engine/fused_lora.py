@@ -11,6 +11,7 @@ import torch
 from peft.tuners.lora import Linear
 from torch.nn.functional import linear
 
+from lora_tui.engine.again import Recipe, recipe_of
 from lora_tui.engine.autocast import compute_dtype
 
 _WORDS = 1 << 16
@@ -36,6 +37,7 @@ class FusedLinear(Linear):
             self.lora_B[name].weight.to(compute),
             self.scaling[name],
             rate,
+            recipe_of(x) if x.dtype == compute else None,
         )
 
     def _is_plain(self, compute: torch.dtype) -> bool:
@@ -64,20 +66,24 @@ class LoraProduct(torch.autograd.Function):
         up: torch.Tensor,
         scaling: float,
         rate: float,
+        recipe: Recipe | None,
     ) -> torch.Tensor:
         """Of `x` (..., columns), `weight` (rows, columns), `down` (r, columns), `up` (rows, r)."""
         rows = x.reshape(-1, x.shape[-1])
-        dropped, kept = drawn(rows, rate)
-        ctx.scaling = scaling / kept
+        dropped, share = drawn(rows, rate)
+        ctx.scaling = scaling / share
         inner = _without(rows, dropped) @ down.T
         found = linear(rows, weight, bias).addmm_(inner, up.T, alpha=ctx.scaling)
-        ctx.save_for_backward(rows, weight, down, up, inner, dropped)
+        ctx.recipe = recipe and recipe.taken()
+        kept = (rows,) if recipe is None else recipe.ingredients
+        ctx.save_for_backward(weight, down, up, inner, dropped, *kept)
         return found.view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, *outer: Any) -> Any:
         """The gradients of `x`, `down` and `up`."""
-        rows, weight, down, up, inner, dropped = ctx.saved_tensors
+        weight, down, up, inner, dropped, *kept = ctx.saved_tensors
+        rows = kept[0] if ctx.recipe is None else ctx.recipe(*kept).view(-1, weight.shape[1])
         out = outer[0].reshape(-1, weight.shape[0])
         through = (out @ up).mul_(ctx.scaling)
         of_x = None
@@ -90,7 +96,7 @@ class LoraProduct(torch.autograd.Function):
             of_x = of_x.view(*outer[0].shape[:-1], -1)
         of_down = through.T @ _without(rows, dropped)
         of_up = (out.T @ inner).mul_(ctx.scaling)
-        return of_x, None, None, of_down, of_up, None, None
+        return of_x, None, None, of_down, of_up, None, None, None
 
 
 def drawn(rows: torch.Tensor, rate: float) -> tuple[torch.Tensor | None, float]:

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from lora_tui.engine import again
+
 _AGREES = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
 """How far two roundings of one formula may be apart, of its size."""
 
@@ -18,13 +20,16 @@ class RmsNorm(torch.autograd.Function):
     """`weight * x / sqrt(mean(x ** 2) + epsilon)`, computed in float32, the weight frozen."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
-        """Of `x` (..., columns) over its columns."""
+    def forward(
+        ctx: Any, x: torch.Tensor, weight: torch.Tensor, epsilon: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of `x` (..., columns) over its columns, and what it was multiplied by (..., 1)."""
         wide = x.float()
         norm = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
         scale = norm.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
         ctx.save_for_backward(x, weight, scale)
-        return (wide * scale if wide is x else wide.mul_(scale)).to(x.dtype) * weight
+        ctx.mark_non_differentiable(scale)
+        return _scaled(x, weight, scale), scale
 
     @staticmethod
     def backward(ctx: Any, *outer: Any) -> Any:
@@ -36,8 +41,15 @@ class RmsNorm(torch.autograd.Function):
         return given.addcmul_(normed, along).mul_(scale).to(x.dtype), None, None
 
 
+def _scaled(x: torch.Tensor, weight: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    wide = x.float()
+    return (wide * scale if wide is x else wide.mul_(scale)).to(x.dtype) * weight
+
+
 def _forward(module: Any, hidden_states: torch.Tensor) -> torch.Tensor:
-    return RmsNorm.apply(hidden_states, module.weight, module.variance_epsilon)
+    found, scale = RmsNorm.apply(hidden_states, module.weight, module.variance_epsilon)
+    again.can_be(found, _scaled, hidden_states, module.weight, scale)
+    return found
 
 
 def install(model: Any) -> None:

@@ -11,7 +11,8 @@ The backward pass is written out, for PyTorch's own on a CPU takes ten times its
 Dao 2023, FlashAttention-2 (https://arxiv.org/abs/2307.08691), section 2.3.2, gives the formulas.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -43,7 +44,8 @@ class RowAttention(torch.autograd.Function):
         scale: float,
     ) -> torch.Tensor:
         """The values, weighted: (tokens, heads, size)."""
-        found = query.new_zeros(query.shape[1], query.shape[0], value.shape[-1])
+        found = query.new_empty(query.shape[1], query.shape[0], value.shape[-1])
+        found[bounds[-1][1] :] = 0
         sums = query.new_empty(query.shape[:2], dtype=torch.float32)
         for start, end in bounds:
             rows = (part[None, :, start:end] for part in (query, key, value))
@@ -60,60 +62,79 @@ class RowAttention(torch.autograd.Function):
     def backward(ctx: Any, *outer: Any) -> Any:
         """The gradients of query, key and value."""
         query, key, value, found, sums = ctx.saved_tensors
-        into = [torch.zeros_like(part) for part in (query, key, value)]
-        scaled = query * ctx.scale
-        given = outer[0].transpose(0, 1)
-        delta = (outer[0].float() * found.float()).sum(-1).T
+        of_query, of_key, of_value = into = [torch.empty_like(one) for one in (query, key, value)]
+        for one in into:
+            one[:, ctx.bounds[-1][1] :] = 0
+        found, given = found.transpose(0, 1), outer[0].transpose(0, 1)
         shared = query.shape[0] // key.shape[0]
-        for start, end in ctx.bounds:
-            step = max(1, _MOST_SCORES // (shared * (end - start) ** 2))
-            for first in range(0, key.shape[0], step):
-                few = slice(first, first + step)
-                many = slice(first * shared, (first + step) * shared)
-                gradients = _backward(
-                    _filled(scaled[many, start:end]),
-                    _filled(key[few, start:end]),
-                    _filled(value[few, start:end]),
-                    _filled(given[many, start:end]),
-                    _filled(sums[many, start:end, None]),
-                    _filled(delta[many, start:end, None]),
-                )
-                for part, heads, gradient in zip(into, (many, few, few), gradients, strict=True):
-                    part[heads, start:end] = gradient[:, : end - start]
-        into[0].mul_(ctx.scale)
+        with _multiplied_in(query.dtype):
+            for start, end in ctx.bounds:
+                step = max(1, _MOST_SCORES // (shared * (end - start) ** 2))
+                for first in range(0, key.shape[0], step):
+                    few = slice(first, first + step), slice(start, end)
+                    many = slice(first * shared, (first + step) * shared), slice(start, end)
+                    gradients = _backward(
+                        _filled(query[many]),
+                        _filled(key[few]),
+                        _filled(value[few]),
+                        _filled(found[many]),
+                        _filled(given[many]),
+                        _filled(sums[many][..., None]),
+                        ctx.scale,
+                    )
+                    of_query[many], of_key[few], of_value[few] = (
+                        one[:, : end - start] for one in gradients
+                    )
         return *into, None, None
 
 
 def _filled(part: torch.Tensor) -> torch.Tensor:
-    """A row of (heads, tokens, size) with nothing behind it up to the next of a few lengths.
+    """A row of (heads, tokens, size) in float32, with zeros up to the next of a few lengths.
 
-    What is nothing has no gradient; and for each new length oneDNN compiles its products anew.
+    What is zero has no gradient; and for each new length oneDNN compiles its products anew.
     """
     heads, length, size = part.shape
-    room = part.new_zeros(heads, -(-length // GRID) * GRID, size)
+    room = part.new_empty(heads, -(-length // GRID) * GRID, size, dtype=torch.float32)
     room[:, :length] = part
+    room[:, length:] = 0
     return room
+
+
+@contextmanager
+def _multiplied_in(dtype: torch.dtype) -> Iterator[None]:
+    """Let products of float32 numbers round what goes in to bfloat16, if that is what it was.
+
+    What comes out stays float32: scores rounded before the exponential would be wrong by per cents.
+    """
+    products = torch.backends.mkldnn.matmul
+    before = products.fp32_precision
+    products.fp32_precision = "bf16" if dtype == torch.bfloat16 else before
+    try:
+        yield
+    finally:
+        products.fp32_precision = before
 
 
 def _backward(  # noqa: PLR0917 - the formula's own letters
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
+    o: torch.Tensor,
     do: torch.Tensor,
     logsumexp: torch.Tensor,
-    delta: torch.Tensor,
+    scale: float,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     heads, length, size = k.shape
+    delta = (do * o).sum(-1, keepdim=True)
     # Heads that share their keys stand below each other: one product instead of several.
     q, do, logsumexp, delta = (
         part.view(heads, -1, part.shape[-1]) for part in (q, do, logsumexp, delta)
     )
-    # Scores in float32: rounded before the exponential, they would be wrong by per cents.
-    p = torch.bmm(q.float(), k.float().mT).sub_(logsumexp).exp_()
+    p = torch.bmm(q, k.mT).mul_(scale).sub_(logsumexp).exp_()
     p.view(heads, -1, length, length).tril_()
-    ds = torch.bmm(do, v.mT).float().sub_(delta).mul_(p).to(q.dtype)
-    dv = torch.bmm(p.to(do.dtype).mT, do)
-    return torch.bmm(ds, k).view(-1, length, size), torch.bmm(ds.mT, q), dv
+    dv = torch.bmm(p.mT, do)
+    ds = torch.bmm(do, v.mT).sub_(delta).mul_(p)
+    return torch.bmm(ds, k).mul_(scale).view(-1, length, size), torch.bmm(ds.mT, q).mul_(scale), dv
 
 
 def attend(  # noqa: PLR0917 - transformers' signature

@@ -25,7 +25,15 @@ from lora_tui.core.consequences import rows_a_step
 from lora_tui.core.platforms import Platform, compute_dtype
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
-from lora_tui.engine import fused_head, fused_lora, fused_norm, padding_free, placing, ranks
+from lora_tui.engine import (
+    fused_head,
+    fused_lora,
+    fused_mlp,
+    fused_norm,
+    padding_free,
+    placing,
+    ranks,
+)
 from lora_tui.engine.checkpoints import prune, refuse_removed
 from lora_tui.engine.collate import Collator, pad_id
 from lora_tui.engine.divergence import REMEDY, Diverged
@@ -191,6 +199,7 @@ def build(
         fused_head.install()
         fused_lora.install(model)
         fused_norm.install(model)
+        fused_mlp.install(model)
         is_flat = preset.training.padding_free and padding_free.prepare(model)
     trainer = Trainer(
         model=model,

@@ -19,6 +19,7 @@ SMOLLM2 = Shape(
     vocabulary=49_152,
     tied=True,
     gated=True,
+    silu=True,
 )
 PARAMETERS = 134_515_008
 LORA_16 = 4_884_480

@@ -135,6 +135,6 @@ def test_shipped_presets_are_whole_and_as_promised() -> None:
     assert (
         lora.training.per_device_train_batch_size,
         lora.training.gradient_accumulation_steps,
-    ) == (2, 4)
+    ) == (8, 1)
     assert (lora.training.learning_rate, lora.training.max_steps) == (2e-4, 50)
     assert lora.lora.target_modules == presets.PROJECTIONS

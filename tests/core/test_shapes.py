@@ -35,13 +35,13 @@ def test_configs_of_other_architectures(tmp_path: Path) -> None:
     nested = {"model_type": "some_vl", "hidden_size": 9, "text_config": LLAMA}
     assert shape_of(tmp_path, nested) == SMOLLM2
     gpt2 = shape_of(tmp_path, GPT2 | {"activation_function": "gelu_new"})
-    assert gpt2 == Shape(12, 768, 3072, 12, 12, 64, 50_257, tied=True, gated=False)
+    assert gpt2 == Shape(12, 768, 3072, 12, 12, 64, 50_257, tied=True, gated=False, silu=False)
     assert shape_of(tmp_path, GPT2 | {"multi_query": True}).kv_heads == 1
     mixture = {"moe_intermediate_size": 768, "num_experts_per_tok": 8, "head_dim": 128}
     found = shape_of(tmp_path, LLAMA | mixture | {"tie_word_embeddings": False})
     assert (found.intermediate, found.head_dim, found.tied) == (8 * 768, 128, False)
     gemma = {**LLAMA, "hidden_act": None, "hidden_activation": "gelu_pytorch_tanh"}
-    assert shape_of(tmp_path, gemma).gated
+    assert (shape_of(tmp_path, gemma).gated, shape_of(tmp_path, gemma).silu) == (True, False)
 
 
 @pytest.mark.parametrize("missing", ["hidden_size", "num_attention_heads", "num_hidden_layers"])

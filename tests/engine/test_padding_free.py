@@ -83,11 +83,12 @@ def fused(model):
     """The loss as the trainer has it computed, and its gradients."""
     from trl.trainer.utils import add_fused_lm_head
 
-    from lora_tui.engine import fused_head, fused_lora, fused_norm, padding_free
+    from lora_tui.engine import fused_head, fused_lora, fused_mlp, fused_norm, padding_free
 
     fused_head.install()
     fused_lora.install(model)
     fused_norm.install(model)
+    fused_mlp.install(model)
     assert padding_free.prepare(model)
     add_fused_lm_head(getattr(model, "get_base_model", lambda: model)())
     batch = padding_free.collate(rows_of(ROWS))
@@ -230,7 +231,7 @@ def test_what_is_dropped_is_dropped_both_ways(monkeypatch):
     assert dropped is not None
     assert kept == 0.75
     monkeypatch.setattr(fused_lora, "drawn", lambda *_: (dropped, kept))
-    ours = fused_lora.LoraProduct.apply(x, weight, None, down, up, 1.5, 0.25)
+    ours = fused_lora.LoraProduct.apply(x, weight, None, down, up, 1.5, 0.25, None)
     inner = x.masked_fill(dropped.view(x.shape), 0) / kept
     theirs = x @ weight.T + 1.5 * inner @ down.T @ up.T
     assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,55 @@
+"""Tensors that are computed again on the way back instead of being kept.
+
+What makes one hangs the recipe on it; what would keep it keeps the recipe's ingredients, which are
+kept anyway, and computes it once for all that want it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import torch
+
+
+@dataclass(slots=True)
+class Shared:
+    """One result for several takers."""
+
+    takers: int = 0
+    found: torch.Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """`function(*ingredients)` is the tensor, as it was before anyone wrote into it."""
+
+    function: Callable[..., torch.Tensor]
+    ingredients: tuple[torch.Tensor, ...]
+    version: int
+    shared: Shared = field(default_factory=Shared)
+
+    def taken(self) -> "Recipe":
+        """For one more that will ask; autograd keeps the ingredients for it."""
+        self.shared.takers += 1
+        return replace(self, ingredients=())
+
+    def __call__(self, *ingredients: torch.Tensor) -> torch.Tensor:
+        """The tensor again; the last taker leaves nothing behind."""
+        shared = self.shared
+        found = shared.found
+        if found is None:
+            found = self.function(*ingredients)
+        shared.takers -= 1
+        shared.found = found if shared.takers else None
+        return found
+
+
+def can_be(tensor: torch.Tensor, function: Callable[..., torch.Tensor], *of: torch.Tensor) -> None:
+    """Say how to compute a tensor again."""
+    recipe = Recipe(function, tuple(one.detach() for one in of), tensor._version)
+    tensor.again = recipe
+
+
+def recipe_of(tensor: torch.Tensor) -> Recipe | None:
+    """How to compute a tensor again, where that is known and still true."""
+    recipe: Recipe | None = getattr(tensor, "again", None)
+    return recipe if recipe and recipe.version == tensor._version else None
