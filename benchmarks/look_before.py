@@ -102,6 +102,8 @@ def checking(folder: Path, source: Path, repeats: int) -> list[Line]:
                     f"model.name_or_path={folder / 'model'}",
                     f"data.source={rows}",
                     f"model.max_seq_length={LONGEST}",
+                    "training.per_device_train_batch_size=2",
+                    "training.gradient_accumulation_steps=4",
                     f"engine.backend={backend}",
                     "engine.device=cpu",
                 )

@@ -74,8 +74,9 @@ def _much_padding(known: Known) -> Said | None:
     if share is None or not share > MUCH_PADDING or not changes:
         return None
     return (
-        f"{text.share(share)} of what is computed is padding: rows of very different lengths "
-        "share a batch. Fewer at once waste less.",
+        f"{text.share(share)} of what "
+        f"{'a GPU computes' if known.preset.training.padding_free else 'is computed'} is padding: "
+        "rows of very different lengths share a batch. Fewer at once waste less.",
         changes,
     )
 

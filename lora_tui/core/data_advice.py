@@ -48,7 +48,11 @@ def facts(report: Report) -> list[tuple[str, str]]:
             if report["truncated"]
             else "no row is longer",
         ),
-        ("padding", f"{share(report['padding_share'])} of a batch"),
+        (
+            "padding",
+            f"{share(report['padding_share'])} of a batch"
+            + ", none on a CPU" * bool(report.get("padding_free")),
+        ),
         ("copies", f"{copies}, {report['overlap']['count']:,} held-out questions are trained on"),
     ]
 
@@ -124,8 +128,9 @@ def _about_rows(report: Report) -> Iterator[str]:
         yield f"The rows are of several shapes: {found}."
     if report["padding_share"] > _MUCH_PADDING:
         yield (
-            f"{text.share(report['padding_share'])} of what is computed is padding: rows of very "
-            "different lengths share a batch."
+            f"{text.share(report['padding_share'])} of what "
+            f"{'a GPU computes' if report.get('padding_free') else 'is computed'} is padding: rows "
+            "of very different lengths share a batch."
         )
 
 

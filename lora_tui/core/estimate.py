@@ -175,6 +175,8 @@ class _Run:
         self.flat = preset.training.padding_free and not platform.on_gpu
         self.fused = self.loss == "unsloth"  # its kernels keep less (unsloth.kernels)
         self.again = shape.silu and not platform.on_gpu  # less is kept (engine.fused_mlp, again)
+        self.shares = not (self.full or self.on_gpu or self.copied or self.lora.use_dora)
+        """Whether adapters are engine.fused_lora's, which keep what they share once."""
         self.adapted = [] if self.full else targeted(base.layers, preset.lora)
         self.matrices = targeted(base.layers, replace(preset.lora, target_modules="all-linear"))
 
@@ -212,7 +214,8 @@ class _Run:
         layers, block = self.shape.layers, tokens * self.kept_a_token()
         if self.lora.use_dora and self.lora.lora_dropout:  # matrices copied (peft.tuners.lora.dora)
             block += self.computed * _elements(self.adapted) // layers
-        holes = 0 if self.on_gpu else round(_HOLES * layers * block)
+        freed = tokens * self.computed_again() // layers
+        holes = 0 if self.on_gpu else round(_HOLES * layers * (block + freed))
         if self.training.gradient_checkpointing:  # their inputs, and one layer computed again
             return tokens * layers * self.shape.hidden * self.stored + block, holes // 2
         return layers * block, holes
@@ -224,15 +227,12 @@ class _Run:
         if self.training.per_device_train_batch_size > 1 and not self.flat:
             keys = queries  # beside a padding mask each head gets a copy (transformers' sdpa)
         kept = computed * (2 * queries + 2 * keys) + 4 * shape.heads  # q, out, k, v, and sums
-        if self.fused:  # what the norms take in
-            kept += computed * 2 * shape.hidden
+        if self.fused:  # what the norms take in, and the fused adapters
+            kept += computed * 2 * shape.hidden * (1 if self.full else 2)
         else:  # their own arithmetic in float32, or engine.fused_norm's
             kept += 2 * shape.hidden * (4 if self.on_gpu or self.full else self.stored)
         gates = 2 if self.fused or self.again else 3 if shape.gated else 1
         kept += computed * shape.intermediate * gates
-        kept += (
-            computed * 2 * shape.hidden * (self.fused and not self.full)
-        )  # what the fused take in
         if self.full:
             # What each matrix takes in: q, k, v share it, and gate, up, unless it is cast.
             inputs = 2 if not self.copied else 5 if shape.gated else 4
@@ -243,18 +243,25 @@ class _Run:
     def kept_of_adapters(self, queries: int) -> int:
         """What adapters take in, which of it was dropped, and what is between A and B; a token."""
         lora, computed = self.lora, self.computed
-        shares = not (self.on_gpu or self.copied or lora.use_dora)  # engine.fused_lora
-        dropped = 0 if not lora.lora_dropout else 1 if self.on_gpu or shares else 4
-        if shares and self.again:  # of norms and gates; what attention gives out is counted already
-            taken = []
-        elif shares:  # siblings have one input
-            inputs = {(at.name.rpartition(".")[0], at.inputs) for at in self.adapted}
-            taken = [size for _, size in inputs if size != queries or size == self.shape.hidden]
-        else:
-            taken = [] if self.fused else [at.inputs for at in self.adapted]
+        dropped = 0 if not lora.lora_dropout else 1 if self.on_gpu or self.shares else 4
+        taken = self.taken_in(queries) if self.shares else sum(at.inputs for at in self.adapted)
+        taken *= not (self.fused or (self.shares and self.again))
         given = sum(2 * at.outputs for at in self.adapted if lora.use_dora)
-        kept = computed * (sum(taken) + given + lora.r * len(self.adapted))
+        kept = computed * (taken + given + lora.r * len(self.adapted))
         return kept + dropped * sum(at.inputs for at in self.adapted)
+
+    def taken_in(self, queries: int) -> int:
+        """Widths of what adapters share: siblings' input; attention's output is kept anyway."""
+        inputs = {(at.name.rpartition(".")[0], at.inputs) for at in self.adapted}
+        return sum(size for _, size in inputs if size != queries or size == self.shape.hidden)
+
+    def computed_again(self) -> int:
+        """Bytes a token that adapters let go and ask for again, of all layers."""
+        if not (self.again and self.shares):
+            return 0
+        queries = self.shape.heads * self.shape.head_dim
+        gates = self.shape.layers * self.shape.intermediate
+        return self.computed * (gates + self.taken_in(queries))
 
     def logits(self, scored: int) -> int:
         """The scores of `scored` tokens, a chunk at a time, and the head as it is multiplied."""

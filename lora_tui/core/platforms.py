@@ -141,6 +141,8 @@ def _refusals_of_lora(preset: Preset) -> list[str]:
             )
         if lora.use_dora:
             found.append(f'lora.use_dora: does not go together with "{lora.init_lora_weights}"')
+        if lora.bias != "none":  # PEFT's conversion into plain LoRA leaves them out
+            found.append(f'lora.bias: is not saved with "{lora.init_lora_weights}"; use "none"')
         if lora.save_dtype not in {"auto", "float32"}:
             found.append(
                 f'lora.save_dtype: "{lora.init_lora_weights}" is saved in float32; use "auto"'

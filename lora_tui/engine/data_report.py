@@ -162,6 +162,7 @@ def document(
         "padding_share": tally.padding_share(
             preset.training.per_device_train_batch_size, preset.training.seed, uses
         ),
+        "padding_free": preset.training.padding_free,
         "duplicates": named(tally.duplicates()),
         "overlap": named(tally.overlap(uses)),
         "special_tokens": {token: named(found) for token, found in tally.special_tokens.items()},

@@ -77,6 +77,7 @@ def test_nothing_odd_is_nothing_said() -> None:
         ({"train_rows": 12}, "12 training rows are few"),
         ({"formats": {"text": 2, "messages": 5}}, "several shapes: text 2, messages 5"),
         ({"padding_share": 0.6}, "60.0 % of what is computed is padding"),
+        ({"padding_share": 0.6, "padding_free": True}, "60.0 % of what a GPU computes is padding"),
         ({"special_tokens": {"<|im_end|>": {"count": 1}}}, "text of 1 row: the model takes"),
         ({"damaged": {"count": 2}}, "in 2 rows: an encoding"),
         ({"talks": {"tool": 2}}, "Tools are called or answer in 2 rows"),

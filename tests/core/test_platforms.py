@@ -23,6 +23,7 @@ GPU = Platform("transformers", "cuda", bfloat16=True)
         (("engine.processes=2", "engine.device=cuda:1"), GPU, "engine.device"),
         (("lora.init_lora_weights=orthogonal", "lora.r=7"), CPU, "lora.r"),
         (("lora.init_lora_weights=pissa", "lora.use_dora=true"), CPU, "lora.use_dora"),
+        (("lora.init_lora_weights=olora", "lora.bias=lora_only"), CPU, "lora.bias"),
         (("lora.init_lora_weights=olora", "lora.save_dtype=bfloat16"), CPU, "lora.save_dtype"),
         (("lora.target_modules=q_proj,lm_head",), CPU, "lora.target_modules"),
         (("lora.method=full", "model.dtype=float16"), GPU, "model.dtype"),

@@ -187,8 +187,13 @@ def test_a_run_ends_before_its_disk_is_full_and_loses_nothing(engines, settings,
 
 
 def test_a_finished_run_resumes_to_the_same_end(uninterrupted, engines):
-    """A crash between the last checkpoint and the adapter costs nothing."""
+    """Neither a crash before the adapter costs anything, nor one before the base is measured."""
     before = weights(uninterrupted)
+    base = uninterrupted.of("eval")[0]
+    lines = uninterrupted.run.events.read_text("utf-8").splitlines(keepends=True)
+    owed = [line for line in lines if '"eval"' not in line or '"step":0,' not in line]
+    assert (base["step"], len(owed)) == (0, len(lines) - 1)
+    uninterrupted.run.events.write_text("".join(owed), "utf-8")
     (uninterrupted.run.adapter / "adapter_model.safetensors").unlink()
     steps = len(uninterrupted.of("step"))
     again = engines.warm(uninterrupted.run, "resume", "transformers")
@@ -197,6 +202,8 @@ def test_a_finished_run_resumes_to_the_same_end(uninterrupted, engines):
     assert len(again.of("step")) == steps
     after = weights(again)
     assert all(bool((before[name] == after[name]).all()) for name in before)
+    (measured,) = (event for event in again.of("eval") if event["step"] == 0)
+    assert (measured["loss"], measured["scores"]) == (base["loss"], base["scores"])
 
 
 def test_a_stop_while_loading_ends_at_once_with_nothing(engines, settings):

@@ -89,6 +89,7 @@ def report(**other: Any) -> dict[str, Any]:
         "lost_share": 0.11,
         "trained_share": 0.35,
         "padding_share": 0.12,
+        "padding_free": True,
         "duplicates": {"count": 1, "rows": ["row 5"], "numbers": [4]},
         "overlap": {"count": 1, "rows": ["row 5"], "numbers": [4]},
         "special_tokens": {"<|im_end|>": {"count": 1, "rows": ["row 2"], "numbers": [1]}},
