@@ -4,12 +4,13 @@
 
 Each run is a whole engine process of three steps on rows that are all cut to nearly one length,
 with random weights and no network. `--only full-unsloth` measures the runs with that in their name
-and prints them; `--keep FOLDER` keeps models, runs and measurements, and measures only what is not
+and prints them; `--keep FOLDER` keeps models and measurements, and measures only what is not
 there yet.
 """
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -86,6 +87,7 @@ def measure(case: Case, folder: Path, source: Path) -> dict[str, Any]:
     preset = case.preset(folder, rows)
     run = runs.create(preset, name=case.name)
     last = {event["kind"]: event for event in ended(start(run), run)}
+    shutil.rmtree(run.path)  # half a gigabyte each
     step = last["step"]
     longest = last["data"]["longest"]
     count = step["step"] * case.batch * preset.training.gradient_accumulation_steps
@@ -116,7 +118,7 @@ def main() -> None:
     """Measure, and write the document."""
     parser = arguments_of(__doc__, DOCUMENT)
     parser.add_argument("--only", default="", help="the runs with this in their name")
-    parser.add_argument("--keep", type=Path, help="keep models, runs and measurements here")
+    parser.add_argument("--keep", type=Path, help="keep models and measurements here")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = (arguments.keep or Path(temporary)).absolute()
