@@ -14,10 +14,10 @@ _SPIN = 20_000
 """Rounds that a thread waits awake for the next piece of work: some tens of microseconds."""
 
 
-def prepare(preset: Preset, *, has_device: bool = False) -> None:
+def prepare(preset: Preset, *, is_alone: bool = False) -> None:
     """Set the process's environment for `preset`; nothing heavy may be imported yet.
 
-    Who has the device to itself may wait awake.
+    Who has a device, or computes while nobody has one, may wait awake.
     """
     cache = private_folder(locations.home() / "cache")
     os.environ.update(
@@ -35,7 +35,7 @@ def prepare(preset: Preset, *, has_device: bool = False) -> None:
     # Falling asleep and waking costs a third of a small model's step; but two engines whose threads
     # wait awake on the same cores are five times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if has_device:
+    if is_alone:
         os.environ.setdefault("GOMP_SPINCOUNT", str(_SPIN))
     choose_device(preset.engine.device)
     if not needs_hub(preset) or not hub.answers():

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lora_tui.core import events, preset_files, runs
+from lora_tui.core import devices, events, preset_files, runs
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.platforms import Platform
 from lora_tui.core.presets import Preset
@@ -84,7 +84,7 @@ def execute(folder: Path, work: Callable[[Job], None], *, verb: str = "") -> int
         if verb and count > 1 and not ranks.is_one_of_several():
             supervising.supervise(verb, run.path, count=count, stop=stop, progress=progress)
         else:
-            environment.prepare(preset, has_device=bool(verb))
+            environment.prepare(preset, is_alone=bool(verb) or not devices.holders())
             work(Job(run=run, preset=preset, stop=stop, progress=progress))
     except StopRequested:
         say("stopped", **progress)
