@@ -24,7 +24,6 @@ _PROGRAM = 525_000_000  # interpreter, libraries, tokenizer: measured on a tiny 
 _KERNEL, _KERNELS = 650_000, 1024  # oneDNN: kept of a bfloat16 product (measured); of how many
 _GRID = 32  # tokens that lengths of batches are rounded up to (engine.row_attention)
 _WORKSPACES = 2 << 25  # cuBLAS, one each for the ways there and back: measured on a Hopper GPU
-
 _HOLES = 0.5
 """What a CPU's heap (glibc) takes beyond the activations in it: freed temporaries leave holes that
 do not go back to the system. Measured; with checkpoints half as many."""
@@ -245,7 +244,8 @@ class _Run:
         lora, computed = self.lora, self.computed
         dropped = 0 if not lora.lora_dropout else 1 if self.on_gpu or self.shares else 4
         taken = self.taken_in(queries) if self.shares else sum(at.inputs for at in self.adapted)
-        taken *= not (self.fused or (self.shares and self.again))
+        if self.fused or (self.shares and self.again):
+            taken = 0
         given = sum(2 * at.outputs for at in self.adapted if lora.use_dora)
         kept = computed * (taken + given + lora.r * len(self.adapted))
         return kept + dropped * sum(at.inputs for at in self.adapted)

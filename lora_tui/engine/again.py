@@ -39,12 +39,14 @@ class Recipe:
         if found is None:
             found = self.function(*ingredients)
         shared.takers -= 1
-        shared.found = found if shared.takers else None
+        shared.found = found if shared.takers > 0 else None
         return found
 
 
 def can_be(tensor: torch.Tensor, function: Callable[..., torch.Tensor], *of: torch.Tensor) -> None:
-    """Say how to compute a tensor again."""
+    """Say how to compute a tensor again, where there will be a way back."""
+    if not torch.is_grad_enabled():
+        return
     recipe = Recipe(function, tuple(one.detach() for one in of), tensor._version)
     tensor.again = recipe
 

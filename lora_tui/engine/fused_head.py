@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
 
@@ -33,16 +34,17 @@ class TokenLogProbs(torch.autograd.Function):
         """Of `hidden` (tokens, columns), `weight` (vocabulary, columns): (tokens,) in float32."""
         of_hidden, of_weight, *_ = ctx.needs_input_grad
         found = torch.empty(len(targets), dtype=torch.float32)
-        each = torch.empty_like(hidden)
+        each = torch.empty_like(hidden) if of_hidden and not of_weight else None
         for part, wanted in _parts(targets, len(weight)):
             found[part], shares, sums = _scored(hidden[part], weight, wanted, scale)
-            if of_hidden and not of_weight:
+            if each is not None:
                 each[part] = _slope(shares, sums, wanted).to(weight.dtype) @ weight
         ctx.scale, ctx.is_recomputed = scale, of_weight
         ctx.save_for_backward(*((hidden, weight, targets) if of_weight else (each,)))
         return found
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *outer: Any) -> Any:
         """The gradients of `hidden` and `weight`."""
         given = outer[0][:, None] * -ctx.scale

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from peft.tuners.lora import Linear
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
 from lora_tui.engine.again import Recipe, recipe_of
@@ -77,9 +78,10 @@ class LoraProduct(torch.autograd.Function):
         ctx.recipe = recipe and recipe.taken()
         kept = (rows,) if recipe is None else recipe.ingredients
         ctx.save_for_backward(weight, down, up, inner, dropped, *kept)
-        return found.view(*x.shape[:-1], -1)
+        return found.view(*x.shape[:-1], len(weight))
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *outer: Any) -> Any:
         """The gradients of `x`, `down` and `up`."""
         weight, down, up, inner, dropped, *kept = ctx.saved_tensors
@@ -93,7 +95,7 @@ class LoraProduct(torch.autograd.Function):
                 of_x.addmm_(through, down)
             else:
                 of_x.add_((through @ down).masked_fill_(dropped, 0))
-            of_x = of_x.view(*outer[0].shape[:-1], -1)
+            of_x = of_x.view(*outer[0].shape[:-1], weight.shape[1])
         of_down = through.T @ _without(rows, dropped)
         of_up = (out.T @ inner).mul_(ctx.scaling)
         return of_x, None, None, of_down, of_up, None, None, None

@@ -31,8 +31,11 @@ def tokens(batch: Mapping[str, Any]) -> int:
     return int(batch["cu_seq_lens_q"][-1])
 
 
-_AGREES = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
-"""How far results may differ that only other shapes of matrices round in another way."""
+_NEAR = {torch.float32: 1e-4}
+"""How far results may differ that only other shapes of matrices round in another way; else 5 %."""
+
+_SAME = {torch.float32: 1e-5}
+"""How far where only experts get other numbers of tokens; else not at all: a leak is as small."""
 
 
 def prepare(model: Any) -> bool:
@@ -41,29 +44,51 @@ def prepare(model: Any) -> bool:
     Its answers are looked at, for nothing else tells of every model: what recurs or convolves over
     its tokens (Mamba and its kin) carries one row over into the next.
     """
-    if getattr(model.config.get_text_config(), "_attn_implementation", None) != "sdpa":
+    config = model.config.get_text_config()
+    if getattr(config, "_attn_implementation", None) != "sdpa" or _has_more(config):
         return False
     row_attention.install()
     was_training = model.training
     model.eval()
     try:
-        return _keeps_rows_apart(model)
+        return _keeps_rows_apart(model, _window(config))
     except (TypeError, ValueError, RuntimeError, IndexError):  # it cannot take them at all
         return False
     finally:
         model.train(was_training)
 
 
+def _has_more(config: Any) -> bool:
+    """Whether tokens count beyond attention and loss, or attention is cut where no option says."""
+    names = ("attention_chunk_size", "output_router_logits")
+    return any(getattr(config, name, None) for name in names)
+
+
+def _window(config: Any) -> int | None:
+    """How many tokens back attention reaches, where the configuration limits it."""
+    if getattr(config, "use_sliding_window", True) is False:
+        return None
+    return getattr(config, "sliding_window", None)
+
+
 @torch.no_grad()
-def _keeps_rows_apart(model: Any) -> bool:
-    """Whether a row's answers are the same alone, behind one row, and behind another."""
+def _keeps_rows_apart(model: Any, window: int | None) -> bool:
+    """Whether a row's answers are the same alone, behind one row, and behind another.
+
+    Of several others one has to do: experts that get more tokens round in another way. And
+    attention has to be told of the window by more than a mask.
+    """
     vocabulary = model.config.get_text_config().vocab_size
-    first, other, second = (
+    *others, row = (
         [(start + 7 * place) % vocabulary for place in range(length)]
-        for start, length in ((1, 5), (3, 5), (2, 9))
+        for start, length in ((1, 5), (3, 5), (4, 5), (6, 5), (8, 5), (2, 9))
     )
-    alone = model(torch.tensor([second]), use_cache=False).logits[0]
-    return all(_agree(_last(model, [one, second]), alone) for one in (first, other))
+    row_attention.windows_met.clear()
+    behind, *again = (_last(model, [other, row]) for other in others)
+    is_told = window is None or window in row_attention.windows_met
+    alone = model(torch.tensor([row]), use_cache=False).logits[0]
+    is_same = any(_apart(behind, one) <= _SAME.get(one.dtype, 0.0) for one in again)
+    return is_told and is_same and _apart(behind, alone) <= _NEAR.get(alone.dtype, 0.05)
 
 
 def _last(model: Any, rows: list[list[int]]) -> torch.Tensor:
@@ -74,6 +99,7 @@ def _last(model: Any, rows: list[list[int]]) -> torch.Tensor:
     return logits[0, : tokens(inputs)][-len(rows[-1]) :]
 
 
-def _agree(one: torch.Tensor, other: torch.Tensor) -> bool:
+def _apart(one: torch.Tensor, other: torch.Tensor) -> float:
+    """The largest distance between two answers, as a share of the largest."""
     apart = (one.float() - other.float()).norm(dim=-1).max()
-    return bool(apart <= _AGREES.get(one.dtype, 5e-2) * other.float().norm(dim=-1).max())
+    return float(apart / other.float().norm(dim=-1).max())

@@ -7,7 +7,7 @@ the loop. Transformers hands the rows' bounds to whatever computes attention, as
 wants them (`cu_seq_lens_q`); its own PyTorch attention ignores them, and pays for every pair of
 tokens of different rows.
 
-The backward pass is written out, for PyTorch's own on a CPU takes ten times its forward pass:
+The backward pass is written out, for PyTorch's own on a CPU takes many times its forward pass:
 Dao 2023, FlashAttention-2 (https://arxiv.org/abs/2307.08691), section 2.3.2, gives the formulas.
 """
 
@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -29,6 +30,9 @@ GRID = 32
 """Lengths are rounded up to a multiple of it where products are computed."""
 _LONGEST = 2048
 """Rows above it are left to PyTorch: all their scores would not fit."""
+
+windows_met = set[int | None]()
+"""The windows that layers asked for, without padding."""
 
 
 class RowAttention(torch.autograd.Function):
@@ -59,6 +63,7 @@ class RowAttention(torch.autograd.Function):
         return found
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *outer: Any) -> Any:
         """The gradients of query, key and value."""
         query, key, value, found, sums = ctx.saved_tensors
@@ -159,7 +164,9 @@ def attend(  # noqa: PLR0917 - transformers' signature
     bounds = list(pairwise(cu_seq_lens_q.tolist()))
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     longest = max(end - start for start, end in bounds)
-    window = options.get("sliding_window") or longest
+    window = options.get("sliding_window")
+    windows_met.add(window)
+    window = window or longest
     if longest <= min(window, _LONGEST) and not dropout:
         return RowAttention.apply(query[0], key[0], value[0], bounds, scale)[None], None
     parts = []
