@@ -158,15 +158,12 @@ def ratios(repeats: Sequence[Repeat], loading: Sequence[float], *, on_gpu: bool)
         return [a / b for a, b in pairs if a is not None and b is not None]
 
     speeds = {STOCK_TRL: 1.8 if on_gpu else 2.0, STOCK_UNSLOTH: 1.0 if on_gpu else 1.3}
+    wide = {WIDE_TRL: speeds[STOCK_TRL], WIDE_UNSLOTH: speeds[STOCK_UNSLOTH]}
     lines = []
     for own in (OWN, OWN_UNSLOTH):
-        for stock, least in speeds.items():
+        for stock, least in (speeds | wide).items():
             pace = over(own, stock, lambda one: one.pace)
             lines.append(limited(f"{own}: tokens/s over {stock}'s", pace, "times", least=least))
-        lines += [
-            Line(f"… over {stock}'s", over(own, stock, lambda one: one.pace), "times")
-            for stock in (WIDE_TRL, WIDE_UNSLOTH)
-        ]
         for stock in speeds:
             apart = [100 * (one - 1) for one in over(own, stock, lambda one: one.loss)]
             lines.append(limited(f"… loss above {stock}'s", apart, "%", least=-0.5, most=0.5))
@@ -177,9 +174,10 @@ def ratios(repeats: Sequence[Repeat], loading: Sequence[float], *, on_gpu: bool)
                 if (ours := seconds_to_target(repeat, own))
                 and (theirs := seconds_to_target(repeat, stock))
             ]
-            lines.append(
-                limited(f"… to the common loss sooner than {stock}", sooner, "times", least=1)
-            )
+            if sooner:  # else it learnt nothing, and its loss says so
+                lines.append(
+                    limited(f"… to the common loss sooner than {stock}", sooner, "times", least=1)
+                )
         bare = over(own, BARE, lambda one: one.pace)
         lines.append(limited("… tokens/s over the bare limit's", bare, "times", least=0.9))
         begun = [

@@ -80,6 +80,7 @@ class Bench:
         kept: dict[str, Kept] = {}
         for name in (*figures.LORA, *figures.FULL):
             print(name, file=sys.stderr, flush=True)
+            self._forget_rows()
             found[name], kept[name] = self._script(name) if name in STOCK else self._own(name)
         self._judge([self.model, *(one for pair in kept.values() for one in pair)])
         for name, (half, whole) in kept.items():
@@ -102,6 +103,11 @@ class Bench:
         out = self.folder / "profile.json"
         self._python("profiled", run.path, out)
         return json.loads(out.read_text("utf-8")), profiled.ACTIVE
+
+    def _forget_rows(self) -> None:
+        """What was tokenised before, so that all start as on the first day."""
+        for cache in (locations.home() / "cache" / "tokens", self.folder / "huggingface"):
+            shutil.rmtree(cache, ignore_errors=True)
 
     def _script(self, name: str) -> tuple[Measured, Kept]:
         script, *settings = STOCK[name]

@@ -73,7 +73,14 @@ def test_ratios_are_taken_within_a_round() -> None:
 
 def test_a_gpu_has_limits_of_its_own() -> None:
     limits = [line.limit for line in ratios([round_of()], [6.0], on_gpu=True)]
-    assert limits[:2] == ["at least 1.8: **MISSED**", "at least 1"]
+    assert limits[:4] == ["at least 1.8: **MISSED**", "at least 1"] * 2
+
+
+def test_what_learnt_nothing_has_no_time_to_a_loss() -> None:
+    """And takes no other figure with it."""
+    lines = ratios([round_of(own=measured(loss=12.5))], [6.0], on_gpu=False)
+    names = [line.name for line in lines]
+    assert names.count("… to the common loss sooner than TRL") < names.count("… loss above TRL's")
 
 
 @pytest.mark.parametrize(

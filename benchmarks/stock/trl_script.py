@@ -43,7 +43,6 @@ trainer = SFTTrainer(
     args=SFTConfig(
         output_dir=out,
         per_device_train_batch_size=int(batch),
-        per_device_eval_batch_size=int(batch),
         gradient_accumulation_steps=8 // int(batch),
         learning_rate=5e-5 if full else 2e-4,
         lr_scheduler_type="linear",

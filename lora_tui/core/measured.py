@@ -107,10 +107,11 @@ def _step(preset: Preset) -> tuple[Any, ...]:
     return (
         *_rows(preset),
         replace(preset.model, name_or_path=""),
-        preset.lora,
+        replace(preset.lora, save_dtype="auto"),
         preset.engine,
         training.per_device_train_batch_size,
         training.gradient_accumulation_steps,
+        training.padding_free,
         training.gradient_checkpointing,
         training.optim,
     )

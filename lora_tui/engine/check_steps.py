@@ -111,7 +111,8 @@ def largest(current: TorchJob, tried: tuple[Trials, Trial]) -> tuple[Item, Mappi
         "tried": [_figures(current, taken[size], whole) for size in sorted(taken)],
     }
     detail = (
-        f"{best} x {whole // best} is the largest that works ({why}); {fastest} is the fastest, "
+        f"{best} x {whole // best} is the largest that works ({why}); "
+        f"{fastest} x {whole // fastest} is the fastest, "
         f"{_seconds(taken[fastest], whole):.3g} s a step"
     )
     differs = best != training.per_device_train_batch_size

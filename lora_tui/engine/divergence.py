@@ -31,7 +31,8 @@ class DivergenceGuard:
 
     - The loss, or the gradient, is NaN or infinite: at once.
     - No token was trained three steps in a row, or the loss was exactly 0 and had not been near it.
-    - The loss is a fifth above ln(vocabulary), which is that of guessing, three steps in a row.
+    - The loss is a fifth above ln(vocabulary), which is that of guessing, and a fifth above where
+      it began, three steps in a row.
     - After ten steps whose median was under half of that, it is above three quarters of it and
       twice the median three steps in a row; ten for a vocabulary under 10,000.
     - The gradient is a thousand times its median, and above 100, three times in a row.
@@ -50,6 +51,7 @@ class DivergenceGuard:
         known = state or {}
         self._guessing = math.log(vocabulary) if vocabulary > 1 else math.inf
         self._quick = QUICK if vocabulary >= _LARGE else PATIENCE
+        self._first = float(known.get("first", 0.0))  # loss: 0 before there is one
         self._last = float(known.get("last", 1.0))  # loss that was not 0
         self._recent = deque(known.get("recent", ()), maxlen=WINDOW)
         self._norms = deque(known.get("norms", ()), maxlen=WINDOW)
@@ -58,8 +60,8 @@ class DivergenceGuard:
     @property
     def state(self) -> dict[str, Any]:
         """What a resumed run has to know."""
-        seen = {"recent": list(self._recent), "norms": list(self._norms), "last": self._last}
-        return {**seen, **self._row}
+        seen = {"recent": list(self._recent), "norms": list(self._norms)}
+        return {**seen, "first": self._first, "last": self._last, **self._row}
 
     def watch(self, step: int, loss: float, trained: int = 1) -> None:
         """Take in one step's loss, and how many tokens it trained.
@@ -73,6 +75,7 @@ class DivergenceGuard:
             return
         if not math.isfinite(loss):
             raise Diverged(f"The loss became {_word(loss)} at step {step}.", REMEDY)
+        self._first = self._first or loss
         self._last = loss or self._last
         if self._lasts("zero", loss == 0 and self._last > _BY_HEART, QUICK):
             raise Diverged(f"The loss was exactly 0 for {QUICK} steps, up to step {step}.", IDLE)
@@ -84,14 +87,11 @@ class DivergenceGuard:
         usual = median(self._recent)
         knew = len(self._recent) >= _EARLY and usual < _KNOWING * self._guessing
         guesses = loss > max(_GUESSING * self._guessing, 2 * usual)
-        if self._lasts("worse", loss > _WORSE * self._guessing, QUICK) or self._lasts(
-            "lost", knew and guesses, self._quick
-        ):
-            raise Diverged(
-                f"The loss rose from {usual:.3g} to {loss:.3g} and stayed there, up to step "
-                f"{step}: the model guesses as if it knew nothing.",
-                REMEDY,
-            )
+        is_worse = loss > _WORSE * max(self._guessing, self._first)
+        if self._lasts("worse", is_worse, QUICK):
+            raise _guesses(self._first, loss, step)
+        if self._lasts("lost", knew and guesses, self._quick):
+            raise _guesses(usual, loss, step)
         is_above = len(self._recent) == WINDOW and loss > max(2 * usual, usual + _LEAST_RISE)
         if self._lasts("above", is_above, PATIENCE):
             raise Diverged(
@@ -128,6 +128,14 @@ class DivergenceGuard:
 
 
 _COUNTED = ("idle", "zero", "worse", "lost", "above", "burst", "still")
+
+
+def _guesses(before: float, loss: float, step: int) -> Diverged:
+    summary = (
+        f"The loss rose from {before:.3g} to {loss:.3g} and stayed there, up to step {step}: the "
+        "model guesses as if it knew nothing."
+    )
+    return Diverged(summary, REMEDY)
 
 
 def _word(value: float) -> str:

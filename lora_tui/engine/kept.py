@@ -73,6 +73,7 @@ def place_of(
     digest = hashlib.sha256(json.dumps(facts, default=str).encode())
     for module in (formats, masking, reading, templates, sys.modules[__name__]):
         digest.update(Path(str(module.__file__)).read_bytes())
+    digest.update(Path(__file__).with_name("data.py").read_bytes())  # which imports this one
     digest.update(tokenizer.backend_tokenizer.to_str().encode("utf-8", "surrogatepass"))
     for part in parts:
         digest.update(b"%d:" % len(part.source))

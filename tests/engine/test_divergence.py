@@ -118,6 +118,9 @@ def test_a_normal_run_of_two_thousand_steps_raises_no_alarm(seed):
 def test_what_never_knew_anything_may_guess():
     """A model with random weights, and one whose vocabulary nobody knows."""
     assert watch([GUESSING] * 100) is None
+    odd = [14.0, 12.8, 11.7, 12.7, 11.9, 10.0, 8.0]  # rows that the base finds odder than chance
+    assert watch(odd, DivergenceGuard(4096)) is None
+    assert watch([14.0, 12.8, 17.0, 20.0, 18.0, 9.0], DivergenceGuard(4096)) == 5
     assert watch([0.1] * 20 + [9.0] * 29, DivergenceGuard()) is None
     assert watch([0.005] * WINDOW + [0.02] * 30) is None
 
