@@ -117,7 +117,7 @@ def note(text: str, width: int, height: int) -> Rows:
 
 
 def _frame(points: Points, evals: Points, most: int | None, options: Options) -> Canvas:
-    last = max(series[-1][0] for series in (points, evals) if series)
+    last = max(step for step, _ in (*points, *evals))  # whatever order they came in
     across = step_axis(last, most, options.width)
     latest = [value for _, value in points[-3:]]
     must_show = [value for _, value in evals]

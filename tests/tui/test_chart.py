@@ -174,6 +174,12 @@ def test_a_longer_run_only_changes_the_end_of_the_chart() -> None:
         assert old[:end] == new[:end]
 
 
+def test_steps_in_no_order_stay_inside_the_chart() -> None:
+    """One far outside would have plotext walk every cell up to it, and end the process."""
+    lines = draw(run(((1e15, 2.0), (3.0, 1.0))), Options())
+    assert any(line.strip() for line in plain(lines))
+
+
 @given(
     st.lists(
         st.tuples(st.floats(0, 1e6) | st.floats(), st.floats() | st.floats(0, 10)), max_size=60
