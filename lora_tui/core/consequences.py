@@ -32,15 +32,12 @@ def size_facts(preset: Preset, trainable: Trainable) -> Facts:
 def step_facts(preset: Preset) -> Facts:
     """What a step and the whole run take in."""
     training, lora = preset.training, preset.lora
-    factors = [
-        training.per_device_train_batch_size,
-        training.gradient_accumulation_steps,
-        preset.engine.processes,
-    ]
-    batch = math.prod(factors)
-    product = " x ".join(str(factor) for factor in factors if factor > 1)
+    more = [training.gradient_accumulation_steps, preset.engine.processes]
+    factors = [training.per_device_train_batch_size, *(factor for factor in more if factor > 1)]
+    batch = rows_a_step(preset)
+    product = " x ".join(map(str, factors))
     facts = [
-        ("batch", f"{product} = {batch} rows" if " x " in product else f"{batch} rows"),
+        ("batch", f"{product} = {batch} rows" if len(factors) > 1 else f"{batch} rows"),
         ("tokens/step", f"up to {text.number(batch * preset.model.max_seq_length)}"),
     ]
     if training.max_steps > 0:

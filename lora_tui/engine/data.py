@@ -45,6 +45,11 @@ class Part:
         """How many rows are read, if none is left out."""
         return len(self.source) if self.needed is None else min(self.needed, len(self.source))
 
+    @property
+    def share_read(self) -> float:
+        """The share of its rows that were looked at: the trainer's epoch is over these alone."""
+        return self.read / len(self.source)
+
 
 @dataclass(frozen=True, slots=True)
 class Data:

@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
 
-from lora_tui.engine.autocast import compute_dtype
+from lora_tui.engine.autocast import autocast_dtype
 
 _MOST_LOGITS = 1 << 22
 """Logits computed at once: 16 MB in float32, which the allocator keeps for the next ones."""
@@ -102,7 +102,7 @@ class LogProbs:
     ) -> tuple[torch.Tensor | None, ...]:
         """Log-probabilities of `targets`, in float32."""
         if bias is None and not softcap:
-            compute = compute_dtype(hidden)
+            compute = autocast_dtype(hidden)
             hidden, weight = hidden.to(compute), weight.to(compute)
             log_probs = TokenLogProbs.apply(hidden, weight, targets, logit_scale / temperature)
         else:

@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
 from lora_tui.engine.again import Recipe, recipe_of
-from lora_tui.engine.autocast import compute_dtype
+from lora_tui.engine.autocast import autocast_dtype
 
 _WORDS = 1 << 16
 
@@ -23,7 +23,7 @@ class FusedLinear(Linear):
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """The base's product and the adapter's."""
-        compute = compute_dtype(x)
+        compute = autocast_dtype(x)
         if args or kwargs or not self._is_plain(compute):
             return super().forward(x, *args, **kwargs)
         name = self.active_adapters[0]

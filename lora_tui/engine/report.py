@@ -179,7 +179,7 @@ class Report(TrainerCallback, ExportableState):
         self.job.emit(
             "step",
             step=state.global_step,
-            epoch=state.epoch,
+            epoch=state.epoch * self.data.train.share_read,
             loss=logs["loss"],
             learning_rate=logs.get("learning_rate"),
             grad_norm=logs.get("grad_norm"),

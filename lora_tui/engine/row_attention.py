@@ -22,7 +22,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from lora_tui.engine.autocast import compute_dtype
+from lora_tui.engine.autocast import autocast_dtype
 
 _MOST_SCORES = 1 << 23
 """Scores held at once in the backward pass: 32 MB in float32."""
@@ -159,7 +159,7 @@ def attend(  # noqa: PLR0917 - transformers' signature
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, **options
         )
-    compute = compute_dtype(query)
+    compute = autocast_dtype(query)
     query, key, value = query.to(compute), key.to(compute), value.to(compute)
     bounds = list(pairwise(cu_seq_lens_q.tolist()))
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling

@@ -96,14 +96,18 @@ async def resume(app: App[Any], line: Headline) -> bool:
         await asyncio.to_thread(launch.resume, line.run)
         return True
     steps = await asyncio.to_thread(runs.checkpoint_steps, line.run)
-    how: str | None = "branch"
-    if line.state != "finished":
-        where = f"its checkpoint at step {steps[-1]}" if steps else "step 0: no checkpoint is whole"
+    how: str | bool | None = "branch"
+    title = f"Resume {one_line(line.name)}?"
+    if line.state != "finished" and steps:
         text = (
-            f"It restarts from {where}.\n"
+            f"It restarts from its checkpoint at step {steps[-1]}.\n"
             "Or a new run goes on from a checkpoint, with more steps or another learning rate."
         )
-        how = await app.push_screen_wait(GoOn(f"Resume {one_line(line.name)}?", text))
+        how = await app.push_screen_wait(GoOn(title, text))
+    elif line.state != "finished":
+        text = "It has no complete checkpoint, so it starts at step 0."
+        question = Confirm(title, text, yes="resume", no="leave it", enter=True)
+        how = await app.push_screen_wait(question)
     if how is None:
         return False
     if how == "branch":

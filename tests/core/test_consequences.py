@@ -36,6 +36,8 @@ def test_a_single_factor_is_no_product_and_epochs_stand_for_steps() -> None:
     values = {"training.gradient_accumulation_steps": 1, "training.num_train_epochs": 1.5}
     facts = dict(step_facts(changed(Preset(), values)))
     assert facts["batch"] == "2 rows"
+    one_by_one = changed(Preset(), {"training.per_device_train_batch_size": 1})
+    assert dict(step_facts(one_by_one))["batch"] == "1 x 4 = 4 rows"
     assert facts["epochs"] == "1.5" and "steps" not in facts
 
 

@@ -26,7 +26,14 @@ def test_a_step_is_known_from_the_latest_job_that_took_the_same() -> None:
     assert step.source == "a run"
     smaller = measured.speed(found, with_settings(preset, ["lora.r=8"]))
     assert smaller is not None and smaller.source == "the check"
-    changes = ("lora.r=9", "training.per_device_train_batch_size=3", "model.max_seq_length=64")
+    elsewhere_saved = measured.speed(found, with_settings(preset, ["lora.save_dtype=float16"]))
+    assert elsewhere_saved is not None and elsewhere_saved.seconds_per_step == 2.0
+    changes = (
+        "lora.r=9",
+        "training.per_device_train_batch_size=3",
+        "training.padding_free=false",
+        "model.max_seq_length=64",
+    )
     for change in changes:
         assert measured.speed(found, with_settings(preset, [change])) is None
 

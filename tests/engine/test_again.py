@@ -58,6 +58,23 @@ def test_what_is_learnt_is_the_same_to_the_bit(dropout, monkeypatch):
     assert count(more, SHAPE["hidden_size"]) - count(fewer, SHAPE["hidden_size"]) == 2 * layers - 1
 
 
+def test_what_was_cast_on_its_way_in_is_kept_as_it_was_cast():
+    """Its recipe makes what it was before, in another format than the product's."""
+    import torch
+
+    from lora_tui.engine import again, fused_lora
+
+    model = made("llama").to(torch.bfloat16)
+    fused_lora.install(model)
+    layer = next(one for one in model.modules() if isinstance(one, fused_lora.FusedLinear))
+    x = torch.randn(5, layer.in_features)
+    again.can_be(x, torch.clone, x.clone())
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer(x)
+    rows = found.grad_fn.saved_tensors[-1]
+    assert torch.equal(rows, x.bfloat16())
+
+
 def test_it_is_computed_once_for_all_and_let_go():
     import torch
 

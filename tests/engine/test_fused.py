@@ -3,6 +3,14 @@
 import pytest
 
 
+def test_the_estimate_counts_with_the_engines_own_sizes():
+    from lora_tui.core import estimate
+    from lora_tui.engine import fused_head, row_attention
+
+    assert estimate._GRID == row_attention.GRID
+    assert estimate._LOGITS["cpu"][0] == fused_head._MOST_LOGITS
+
+
 def test_a_layer_that_gets_no_token_gives_none():
     import torch
 

@@ -57,6 +57,7 @@ def test_tokens_are_counted_by_hand(short_run, tokenizer):
     steps = short_run.of("step")
     data = short_run.of("data")[0]
     assert data["train_rows"] == 66  # eleven steps of two batches of three: no more are read
+    assert steps[-1]["epoch"] == pytest.approx(66 / 800)  # of all that there are
     assert steps[-1]["tokens"] == data["tokens"]  # every row once
     assert steps[-1]["trained_tokens"] == round(data["tokens"] * data["trained_share"])
     pace = [step["seconds"] for step in steps]

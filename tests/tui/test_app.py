@@ -56,6 +56,20 @@ async def test_quit_says_that_live_runs_go_on(key: str, make_run: Maker) -> None
         assert app._exit
 
 
+async def test_quit_says_of_a_paused_run_that_it_waits(make_run: Maker) -> None:
+    make_run("one", "paused").pause.touch()
+    async with LoraTuiApp().run_test() as pilot:
+        await settled(pilot)
+        await press(pilot, "q")
+        assert "1 paused run waits on, in memory" in shown(pilot)
+        assert "one (paused)" in shown(pilot)
+        await press(pilot, "n")
+        make_run("two", "running", number=1)
+        await press(pilot, "q")
+        assert "1 run goes on without this app" in shown(pilot)
+        assert "one (paused)" in shown(pilot)
+
+
 async def test_quitting_with_unsaved_changes_says_what_is_lost() -> None:
     app = LoraTuiApp()
     async with app.run_test() as pilot:

@@ -124,6 +124,20 @@ async def test_a_stopped_run_goes_on_here_or_as_a_branch(
         assert isinstance(pilot.app.screen, Ask) == (key == "b")
 
 
+async def test_a_stopped_run_without_a_checkpoint_starts_anew(
+    shipped: Path, make_run: Maker, resumed: list[Run]
+) -> None:
+    run = make_run("alpaca", "stopped", steps=3)
+    async with LoraTuiApp().run_test(size=SIZE) as pilot:
+        await opened(pilot, "tab", "R")
+        assert "It has no complete checkpoint, so it starts at step 0." in shown(pilot)
+        await opened(pilot, "escape")
+        assert resumed == []
+        await opened(pilot, "R")
+        await opened(pilot, "enter")
+        assert resumed == [run]
+
+
 async def test_a_run_without_a_checkpoint_says_so(
     shipped: Path, make_run: Maker, resumed: list[Run]
 ) -> None:

@@ -12,20 +12,29 @@ _NAMED = 5
 
 def question(live: Sequence[Run], unsaved: Sequence[str] = ()) -> Confirm:
     """The dialogue that names what goes on; enter quits where nothing is lost by it."""
+    states = [_state(run) for run in live]
     lines = [
-        f"  {glyph('queued' if run.ticket.exists() else 'running')} {cut(run.id, 54)}"
-        for run in live[:_NAMED]
+        f"  {glyph(state)} {cut(run.id, 46)}{' (paused)' if state == 'paused' else ''}"
+        for run, state in zip(live[:_NAMED], states, strict=False)
     ]
     if len(live) > _NAMED:
         lines.append(f"  and {len(live) - _NAMED} more")
-    one = len(live) == 1
+    one, going = len(live) == 1, len(live) - states.count("paused")
     if live:
         lines += ["", f"Open lora-tui again and {'it is' if one else 'they are'} back here."]
     if unsaved:
         lines += ["", f"Unsaved changes are lost: {', '.join(unsaved)}."]
-    if live:
-        title = f"{len(live)} {'run goes' if one else 'runs go'} on without this app"
+    if going:
+        title = f"{going} {'run goes' if going == 1 else 'runs go'} on without this app"
+    elif live:
+        title = f"{len(live)} paused {'run waits' if one else 'runs wait'} on, in memory"
     else:
         title = "Unsaved changes"
     text = "\n".join(lines).lstrip("\n")
     return Confirm(title, text, yes="quit", no="stay", enter=not unsaved)
+
+
+def _state(run: Run) -> str:
+    if run.ticket.exists():
+        return "queued"
+    return "paused" if run.pause.exists() else "running"

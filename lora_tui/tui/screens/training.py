@@ -201,7 +201,7 @@ class TrainingScreen(Reporting, Screen[None]):
         if action == "resume":
             return frame is not None and frame.state in {*states.RESUMABLE, "finished"}
         if action in {"merge", "export"}:
-            return frame is not None and frame.state in {"finished", "stopped"}
+            return frame is not None and (frame.state == "finished" or bool(frame.result))
         if action == "warnings":
             return frame is not None and bool(frame.snapshot.warnings)
         if action == "samples":
