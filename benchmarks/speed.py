@@ -46,7 +46,10 @@ def main() -> None:
         for lines in tables(bench, arguments.repeats):
             write(arguments.out, section, [*about, *lines])
         if arguments.profile:
-            write(arguments.out, f"{section}-profile", figures.profile_table(*bench.profile()))
+            lines = figures.profile_table(*bench.profile())
+            if arguments.device == "cpu":
+                lines += ["", *figures.heap_table(bench.heap())]
+            write(arguments.out, f"{section}-profile", lines)
 
 
 def even(value: str) -> int:

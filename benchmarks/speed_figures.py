@@ -216,3 +216,19 @@ def profile_table(found: Sequence[tuple[float, int, str]], steps: int) -> list[s
             for seconds, calls, name in found[:OPERATORS]
         ),
     ]
+
+
+def heap_table(found: Sequence[tuple[int, int]]) -> list[str]:
+    """What the heap held at the end of each forward pass."""
+    return [
+        f"What the heap of `{OWN}` holds at the end of each forward pass, in GB. The C library",
+        "keeps the holes that tensors left between two others: it looks for an aligned block with",
+        "room to align it, so a hole is too small for the next tensor of the same size.",
+        "",
+        "| step | in use | holes |",
+        "|--:|--:|--:|",
+        *(
+            f"| {step} | {used / 1e9:.2f} | {free / 1e9:.2f} |"
+            for step, (used, free) in enumerate(found, 1)
+        ),
+    ]

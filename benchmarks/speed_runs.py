@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks import profiled
+from benchmarks import heap, profiled
 from benchmarks import speed_figures as figures
 from benchmarks.engines import ended, start
 from benchmarks.speed_figures import Measured, Repeat
@@ -97,12 +97,19 @@ class Bench:
 
     def profile(self) -> tuple[list[tuple[float, int, str]], int]:
         """Own seconds, calls and name of each operator of the engine's steps, and their number."""
-        run = self._run(
-            figures.OWN, profiled.STEPS, "training.save_steps=0", "training.eval_steps=0"
-        )
-        out = self.folder / "profile.json"
-        self._python("profiled", run.path, out)
-        return json.loads(out.read_text("utf-8")), profiled.ACTIVE
+        return self._looked_into("profiled", profiled.STEPS), profiled.ACTIVE
+
+    def heap(self) -> list[tuple[int, int]]:
+        """Bytes in use and in holes at the end of each forward pass, on a CPU."""
+        found: list[tuple[int, int]] = self._looked_into("heap", heap.STEPS)
+        return found
+
+    def _looked_into(self, module: str, steps: int) -> Any:
+        """What a module of the benchmarks found out about a run of the engine."""
+        run = self._run(figures.OWN, steps, "training.save_steps=0", "training.eval_steps=0")
+        out = self.folder / f"{module}.json"
+        self._python(module, run.path, out)
+        return json.loads(out.read_text("utf-8"))
 
     def _forget_rows(self) -> None:
         """What was tokenised before, so that all start as on the first day."""

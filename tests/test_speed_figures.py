@@ -113,6 +113,11 @@ def test_a_profile_is_told_by_the_step() -> None:
     assert lines[-2:] == ["| `mm` | 0.75 | 75.0% | 10 |", "| `add` | 0.25 | 25.0% | 1 |"]
 
 
+def test_a_heap_is_told_in_gigabytes() -> None:
+    lines = figures.heap_table([(800_000_000, 284_000_000), (10**9, 4 * 10**8)])
+    assert lines[-2:] == ["| 1 | 0.80 | 0.28 |", "| 2 | 1.00 | 0.40 |"]
+
+
 def test_a_run_is_measured_by_its_events() -> None:
     common = {"kind": "step", "memory_bytes": 5}
     events = [

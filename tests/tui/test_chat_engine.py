@@ -62,6 +62,22 @@ async def said(pilot: Pilot[Any], screen: ChatScreen, number: int) -> Turn:
     return found
 
 
+async def in_the_middle(pilot: Pilot[Any], screen: ChatScreen, number: int, one: str) -> int:
+    """Let the engine work for moments until that turn's answer has begun; hold it there."""
+    at_work = engine(screen.frame.run)
+
+    def has_begun() -> bool:
+        turns = screen.session.turns
+        return bool(turns and turns[-1].number == number and turns[-1].answer(one).text)
+
+    while not has_begun():
+        os.kill(at_work, signal.SIGCONT)
+        await pilot.pause(0.05)
+        os.kill(at_work, signal.SIGSTOP)
+        await pilot.pause(0.2)  # for the app to see what was said
+    return at_work
+
+
 async def test_a_conversation_over_the_death_of_its_engine(adapters: list[Member]) -> None:
     one, two, _ = (member.id for member in adapters)
     async with LoraTuiApp().run_test(size=(120, 40)) as pilot:
@@ -93,12 +109,13 @@ async def test_a_conversation_over_the_death_of_its_engine(adapters: list[Member
         for number, ended in ((3, "cancelled"), (4, "unanswered")):
             area.put("Go on.")
             await pilot.press("enter")
+            at_work = await in_the_middle(pilot, screen, number, one)
             await until(pilot, lambda: "● answering" in shown(pilot))
-            await until(pilot, lambda at=number: screen.session.turns[-1].answer(one).text)  # type: ignore[misc]  # any
             if ended == "cancelled":
                 await pilot.press("escape", "x", "i")
+                os.kill(at_work, signal.SIGCONT)
             else:
-                os.kill(engine(screen.frame.run), signal.SIGKILL)
+                os.kill(at_work, signal.SIGKILL)
             turn = await said(pilot, screen, number)
             assert turn.answer(one).ended == ended and turn.answer(one).text
         await until(pilot, lambda: "✗ failed" in shown(pilot))
