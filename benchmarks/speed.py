@@ -48,7 +48,7 @@ def main() -> None:
         if arguments.profile:
             lines = figures.profile_table(*bench.profile())
             if arguments.device == "cpu":
-                lines += ["", *figures.heap_table(bench.heap())]
+                lines += ["", *figures.heap_table(bench.heap_by_step())]
             write(arguments.out, f"{section}-profile", lines)
 
 

@@ -99,7 +99,7 @@ class Bench:
         """Own seconds, calls and name of each operator of the engine's steps, and their number."""
         return self._looked_into("profiled", profiled.STEPS), profiled.ACTIVE
 
-    def heap(self) -> list[tuple[int, int]]:
+    def heap_by_step(self) -> list[tuple[int, int]]:
         """Bytes in use and in holes at the end of each forward pass, on a CPU."""
         found: list[tuple[int, int]] = self._looked_into("heap", heap.STEPS)
         return found

@@ -3,7 +3,8 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,20 +63,30 @@ async def said(pilot: Pilot[Any], screen: ChatScreen, number: int) -> Turn:
     return found
 
 
-async def in_the_middle(pilot: Pilot[Any], screen: ChatScreen, number: int, one: str) -> int:
-    """Let the engine work for moments until that turn's answer has begun; hold it there."""
+@asynccontextmanager
+async def in_the_middle(
+    pilot: Pilot[Any], screen: ChatScreen, number: int, one: str
+) -> AsyncIterator[int]:
+    """Inside, the engine is held where that turn's answer has begun, however slow all is."""
     at_work = engine(screen.frame.run)
 
     def has_begun() -> bool:
         turns = screen.session.turns
         return bool(turns and turns[-1].number == number and turns[-1].answer(one).text)
 
-    while not has_begun():
-        os.kill(at_work, signal.SIGCONT)
-        await pilot.pause(0.05)
-        os.kill(at_work, signal.SIGSTOP)
-        await pilot.pause(0.2)  # for the app to see what was said
-    return at_work
+    try:
+        for _ in range(600):
+            os.kill(at_work, signal.SIGCONT)
+            await pilot.pause(0.05)
+            os.kill(at_work, signal.SIGSTOP)
+            await pilot.pause(0.2)  # for the app to see what was said
+            if has_begun():
+                break
+        assert has_begun(), shown(pilot)
+        yield at_work
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(at_work, signal.SIGCONT)
 
 
 async def test_a_conversation_over_the_death_of_its_engine(adapters: list[Member]) -> None:
@@ -109,13 +120,12 @@ async def test_a_conversation_over_the_death_of_its_engine(adapters: list[Member
         for number, ended in ((3, "cancelled"), (4, "unanswered")):
             area.put("Go on.")
             await pilot.press("enter")
-            at_work = await in_the_middle(pilot, screen, number, one)
-            await until(pilot, lambda: "● answering" in shown(pilot))
-            if ended == "cancelled":
-                await pilot.press("escape", "x", "i")
-                os.kill(at_work, signal.SIGCONT)
-            else:
-                os.kill(at_work, signal.SIGKILL)
+            async with in_the_middle(pilot, screen, number, one) as at_work:
+                await until(pilot, lambda: "● answering" in shown(pilot))
+                if ended == "cancelled":
+                    await pilot.press("escape", "x", "i")
+                else:
+                    os.kill(at_work, signal.SIGKILL)
             turn = await said(pilot, screen, number)
             assert turn.answer(one).ended == ended and turn.answer(one).text
         await until(pilot, lambda: "✗ failed" in shown(pilot))

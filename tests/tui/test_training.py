@@ -147,6 +147,21 @@ async def test_a_finished_run_says_what_came_of_it(screen_of: Callable[..., Run]
         assert f"kept in {run.adapter}" in shown(pilot)
 
 
+@pytest.mark.parametrize("is_saved", [True, False])
+async def test_only_a_stopped_run_that_saved_something_is_merged_and_exported(
+    screen_of: Callable[..., Run],
+    is_saved: bool,
+) -> None:
+    run = screen_of("stopped", 3)
+    say(run, 20, "stopped", step=3)
+    if is_saved:
+        run.adapter.mkdir()
+    async with LoraTuiApp(open_run=run).run_test(size=SIZE) as pilot:
+        await drawn(pilot)
+        offered = {"m", "e"} & pilot.app.screen.active_bindings.keys()
+        assert offered == ({"m", "e"} if is_saved else set())
+
+
 async def test_a_failed_run_says_why_and_what_to_do_as_text(screen_of: Callable[..., Run]) -> None:
     run = screen_of("failed", 14)
     say(run, 20, "failed", summary="No [red]room[/red]\x1b[2J.", hint="Make\a [b]room[/b].")

@@ -8,15 +8,13 @@ from lora_tui.tui.look import glyph
 from lora_tui.tui.screens.confirm import Confirm
 
 _NAMED = 5
+_WIDTH = 54
 
 
 def question(live: Sequence[Run], unsaved: Sequence[str] = ()) -> Confirm:
     """The dialogue that names what goes on; enter quits where nothing is lost by it."""
     states = [_state(run) for run in live]
-    lines = [
-        f"  {glyph(state)} {cut(run.id, 46)}{' (paused)' if state == 'paused' else ''}"
-        for run, state in zip(live[:_NAMED], states, strict=False)
-    ]
+    lines = [_line(run, state) for run, state in zip(live, states, strict=True)][:_NAMED]
     if len(live) > _NAMED:
         lines.append(f"  and {len(live) - _NAMED} more")
     one, going = len(live) == 1, len(live) - states.count("paused")
@@ -32,6 +30,11 @@ def question(live: Sequence[Run], unsaved: Sequence[str] = ()) -> Confirm:
         title = "Unsaved changes"
     text = "\n".join(lines).lstrip("\n")
     return Confirm(title, text, yes="quit", no="stay", enter=not unsaved)
+
+
+def _line(run: Run, state: str) -> str:
+    beside = " (paused)" if state == "paused" else ""
+    return f"  {glyph(state)} {cut(run.id, _WIDTH - len(beside))}{beside}"
 
 
 def _state(run: Run) -> str:
