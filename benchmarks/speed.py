@@ -17,6 +17,7 @@ from benchmarks import speed_figures as figures
 from benchmarks.real_size import machine, with_model
 from benchmarks.speed_runs import Bench
 from benchmarks.tables import Line, arguments_of, put, table
+from lora_tui.core.platforms import cpu_has_bfloat16
 from lora_tui.engine.machine import versions
 
 
@@ -29,7 +30,9 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="say where the time goes, too")
     arguments = parser.parse_args()
     device, load = device_name(arguments.device), os.getloadavg()[0]
-    section = "speed" if arguments.device == "cpu" else "speed-cuda"
+    on_gpu = arguments.device == "cuda"
+    dtype = "bfloat16" if on_gpu or cpu_has_bfloat16() else "float32"
+    section = "speed-cuda" if on_gpu else {"bfloat16": "speed", "float32": "speed-float32"}[dtype]
     command = (
         f"`python -m benchmarks.speed ROWS.jsonl --repeats {arguments.repeats} "
         f"--steps {arguments.steps} --device {arguments.device}`"
@@ -37,17 +40,17 @@ def main() -> None:
     told = ", ".join(f"{name} {number}" for name, number in versions().items())
     about = [
         f"{command} on {time.strftime('%Y-%m-%d')}, load {load:.1f} before it.",
-        f"{device}; {told}.",
+        f"{device}, all computing in {dtype}; {told}.",
         "",
     ]
     with with_model(arguments.rows) as folder:
-        bench = Bench(folder, arguments.steps, arguments.device)
+        bench = Bench(folder, arguments.steps, arguments.device, dtype)
         bench.write_rows(arguments.rows)
         for lines in tables(bench, arguments.repeats):
             write(arguments.out, section, [*about, *lines])
         if arguments.profile:
             lines = figures.profile_table(*bench.profile())
-            if arguments.device == "cpu":
+            if not on_gpu:
                 lines += ["", *figures.heap_table(bench.heap_by_step())]
             write(arguments.out, f"{section}-profile", lines)
 

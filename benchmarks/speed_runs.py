@@ -51,6 +51,9 @@ class Bench:
     folder: Path
     steps: int
     device: str
+    dtype: str
+    """What all compute in; Unsloth and this program find it out by themselves."""
+
     known: dict[str, float] = field(default_factory=dict)
     """Held-out losses by the digest of the weights: equal weights are measured once."""
 
@@ -76,7 +79,8 @@ class Bench:
 
     def round(self) -> Repeat:
         """Every script once, then the held-out losses of what they left."""
-        found = {figures.BARE: Measured(**self._stock("bare", "bare", [self.model], self.steps))}
+        bare = self._stock("bare", "bare", [self.model], self.dtype, self.steps)
+        found = {figures.BARE: Measured(**bare)}
         kept: dict[str, Kept] = {}
         for name in (*figures.LORA, *figures.FULL):
             print(name, file=sys.stderr, flush=True)
@@ -118,6 +122,8 @@ class Bench:
 
     def _script(self, name: str) -> tuple[Measured, Kept]:
         script, *settings = STOCK[name]
+        if script == "trl_script":
+            settings.append(self.dtype)
         given = (self.model, self.rows / "train.jsonl", self.rows / "test.jsonl")
         begun = time.time()
         told = self._stock(script, name, given, *settings, self.steps)

@@ -1,6 +1,6 @@
 """The limit: nothing but forward and backward, by PEFT's own layers and plain PyTorch.
 
-    python -m benchmarks.stock.bare MODEL OUT STEPS
+    python -m benchmarks.stock.bare MODEL OUT DTYPE STEPS
 
 No row is padded, the head is computed for the trained tokens alone, and there is no optimiser.
 """
@@ -21,10 +21,10 @@ ROWS, LENGTH = 8, 224
 TRAINED = LENGTH // 2  # of each row
 WARM_UP = 2
 
-path, out, steps = sys.argv[1:]
+path, out, dtype, steps = sys.argv[1:]
 device = "cuda" if torch.cuda.is_available() else "cpu"
 torch.manual_seed(3407)
-base = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16)
+base = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
 model = get_peft_model(
     base,
     LoraConfig(
@@ -47,7 +47,7 @@ wanted = ids[:, -TRAINED:].flatten()
 seconds = []
 for _ in range(WARM_UP + int(steps)):
     begun = time.perf_counter()
-    with torch.autocast(device, torch.bfloat16):
+    with torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16"):
         hidden = base.model(ids).last_hidden_state[:, -TRAINED - 1 : -1].flatten(0, 1)
         loss = cross_entropy(linear(hidden, base.lm_head.weight).float(), wanted)
     loss.backward()

@@ -1,6 +1,6 @@
 """TRL's SFTTrainer with PEFT, as TRL's documentation writes it.
 
-    python -m benchmarks.stock.trl_script MODEL ROWS HELD_OUT OUT lora|full BATCH STEPS
+    python -m benchmarks.stock.trl_script MODEL ROWS HELD_OUT OUT lora|full BATCH DTYPE STEPS
 
 TRL 1.15 computes its loss by a Triton kernel, which no CPU has, so that the script as it stands
 ends with an error at its first step there; the one line marked below gives it transformers' loss.
@@ -17,14 +17,12 @@ from trl import SFTConfig, SFTTrainer
 
 from benchmarks.stock.watching import trained
 
-model, rows, held_out, out, method, batch, steps = sys.argv[1:]
+model, rows, held_out, out, method, batch, dtype, steps = sys.argv[1:]
 full = method == "full"
 if not torch.cuda.is_available():
     SFTTrainer.compute_loss = Trainer.compute_loss  # the one line
 trainer = SFTTrainer(
-    model=AutoModelForCausalLM.from_pretrained(
-        model, dtype=torch.float32 if full else torch.bfloat16
-    ),
+    model=AutoModelForCausalLM.from_pretrained(model, dtype="float32" if full else dtype),
     processing_class=AutoTokenizer.from_pretrained(model),
     train_dataset=load_dataset("json", data_files=rows, split="train"),
     eval_dataset=load_dataset("json", data_files=held_out, split="train"),
@@ -50,7 +48,7 @@ trainer = SFTTrainer(
         max_steps=int(steps),
         optim="adamw_torch_fused",
         seed=3407,
-        bf16=True,
+        bf16=dtype == "bfloat16",
         use_cpu=not torch.cuda.is_available(),
         gradient_checkpointing=False,
         logging_steps=1,

@@ -13,6 +13,8 @@ from textual.events import Event, Key, Paste
 from textual.message import Message
 from textual.timer import Timer
 
+from lora_tui.tui.escapes import keep_escapes
+
 _PATIENCE = 1.0  # seconds after which a key whose end was lost holds up no other
 _AT_ONCE = frozenset({"ctrl+c", "ctrl+q"})
 
@@ -26,6 +28,7 @@ class TypeAhead(App[None]):
     def __init__(self) -> None:
         """No key is waiting."""
         super().__init__()
+        keep_escapes()
         self._keys: deque[Key | Paste] = deque()
         self._in_flight: Timer | None = None
         self._is_opening = False

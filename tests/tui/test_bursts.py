@@ -67,6 +67,22 @@ def test_on_a_run_too(state: str, burst: str, says: str, make_run: Maker) -> Non
         terminal.wait_for(lambda text: f"{says} one?" not in text)
 
 
+@pytest.mark.parametrize("then", ["", "\x1b[B"], ids=["alone", "and-down"])
+def test_a_question_that_escape_leaves_is_not_answered_by_enter(then: str, make_run: Maker) -> None:
+    """Escape and enter come in one burst; what enter would have said yes to does not happen."""
+    make_run("one", "stopped")
+    with Terminal(APP) as terminal:
+        terminal.wait_for("one")
+        terminal.press("\x1b[C\r")
+        terminal.wait_for("smoothed")
+        terminal.press("R")
+        terminal.wait_for("Resume one?")
+        terminal.press(f"\x1b\r{then}")
+        terminal.wait_for(lambda text: "Resume one?" not in text)
+        terminal.pump(1.0)
+        assert "stopped" in terminal.text and "starting" not in terminal.text
+
+
 @pytest.mark.parametrize(
     ("burst", "says"), [("tt", "Name of the run"), ("\r\r", "[model]"), ("nn", "When to pick it")]
 )

@@ -1,18 +1,13 @@
 """Where a prompt is typed or pasted: enter sends it, line breaks of a paste are kept."""
 
 from dataclasses import replace
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from textual import events
-from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual.binding import Binding, BindingsMap, BindingType
 from textual.widgets import TextArea
 
 from lora_tui.tui.widgets.safe_text_area import SafeTextArea
-
-# Textual takes escape and a digit in one burst for what a Mac's option key makes of the digit.
-for _digit in "0123456789":
-    cast("dict[str, object]", ANSI_SEQUENCES_KEYS).pop(f"\x1b{_digit}", None)
 
 _USUAL = {one.action for one in TextArea.BINDINGS if isinstance(one, Binding)}
 
@@ -69,23 +64,6 @@ class PromptArea(SafeTextArea):
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         if done := self._replace_via_keyboard(text, *self.selection):
             self.move_cursor(done.end_location)
-
-    async def _on_key(self, event: events.Key) -> None:
-        """Escape and a key that come in one burst, as over a slow line, look like alt and the key.
-
-        So that is what alt and a key mean here.
-        """
-        modifier, _, key = event.key.rpartition("+")
-        if modifier != "alt" or len(key) != 1:
-            return  # the text area takes it
-        event.prevent_default()
-        event.stop()
-        await self.screen.run_action("stop_typing")
-        active = self.screen.active_bindings.get(key)
-        if active is None or not active.enabled:
-            self.screen.set_focus(self)  # such as alt+b, which goes back a word elsewhere
-        else:
-            await self.app.run_action(active.binding.action, active.node)
 
     async def _on_paste(self, event: events.Paste) -> None:
         event.prevent_default()
