@@ -18,7 +18,7 @@ from benchmarks.real_size import machine, with_model
 from benchmarks.speed_runs import Bench
 from benchmarks.tables import Line, arguments_of, put, table
 from lora_tui.core.platforms import cpu_has_bfloat16
-from lora_tui.engine.machine import versions
+from lora_tui.engine.machine import has_bfloat16, versions
 
 
 def main() -> None:
@@ -31,8 +31,10 @@ def main() -> None:
     arguments = parser.parse_args()
     device, load = device_name(arguments.device), os.getloadavg()[0]
     on_gpu = arguments.device == "cuda"
-    dtype = "bfloat16" if on_gpu or cpu_has_bfloat16() else "float32"
-    section = "speed-cuda" if on_gpu else {"bfloat16": "speed", "float32": "speed-float32"}[dtype]
+    if on_gpu or cpu_has_bfloat16():
+        dtype, section = "bfloat16", "speed-cuda" if on_gpu else "speed"
+    else:
+        dtype, section = "float32", "speed-float32"
     command = (
         f"`python -m benchmarks.speed ROWS.jsonl --repeats {arguments.repeats} "
         f"--steps {arguments.steps} --device {arguments.device}`"
@@ -79,6 +81,8 @@ def device_name(device: str) -> str:
 
     if not torch.cuda.is_available():
         raise SystemExit("Torch sees no CUDA device here, so nothing was measured.")
+    if not has_bfloat16(torch, device):
+        raise SystemExit("The GPU has no bfloat16, which all are to compute in.")
     return f"{torch.cuda.get_device_name()}; {cores}"
 
 
@@ -96,7 +100,7 @@ def tables(bench: Bench, repeats: int) -> Iterator[list[str]]:
         if number == 1:
             bench.loading()  # so that not the first round alone reads the libraries from the disk
         loading.append(bench.loading())
-        rounds.append(bench.round())
+        rounds.append(bench.round(number))
         ratios = figures.ratios(rounds, loading, on_gpu=bench.device == "cuda")
         waited = Line("Unsloth's import, model and adapter", loading, "s")
         yield [*figures.figures_table(rounds), "", *table([waited, *ratios], "limit")]

@@ -14,6 +14,7 @@ BARE = "bare limit"
 LORA = (STOCK_TRL, STOCK_UNSLOTH, WIDE_TRL, WIDE_UNSLOTH, OWN, OWN_UNSLOTH)
 FULL = (FULL_TRL, FULL_OWN)
 COLUMNS = (*LORA, BARE, *FULL)
+HELD_OUT = 32  # rows
 OPERATORS = 12  # of a profile, shown
 
 
@@ -97,7 +98,7 @@ ROWS: Sequence[tuple[str, Figure, Callable[[float], str]]] = (
     ("seconds of training to the common loss", seconds_to_target, short),
     ("seconds from start to first step", lambda repeat, name: repeat[name].to_first_step, short),
     ("peak memory, GB", lambda repeat, name: _scaled(repeat[name].peak, 1e9), short),
-    ("seconds to evaluate 64 rows", lambda repeat, name: repeat[name].evaluation, short),
+    (f"seconds to evaluate {HELD_OUT} rows", lambda repeat, name: repeat[name].evaluation, short),
     ("saved, MB", lambda repeat, name: _scaled(repeat[name].saved, 1e6), short),
 )
 
@@ -207,7 +208,8 @@ def profile_table(found: Sequence[tuple[float, int, str]], steps: int) -> list[s
     """The costliest operators of a step by the time spent in themselves."""
     total = sum(seconds for seconds, _, _ in found)
     return [
-        f"Where a step of `{OWN}` spends its time, by torch's profiler over {steps} steps:",
+        f"Where a step of `{OWN}` spends its time, by torch's profiler over {steps} steps. Its",
+        f"watching lengthens a step (to {short(total / steps)} s), what is called most often most:",
         "",
         "| operator | own seconds a step | share | calls a step |",
         "|---|--:|--:|--:|",

@@ -23,7 +23,6 @@ from benchmarks.tables import REPOSITORY
 from lora_tui.core import locations, preset_files, runs
 from lora_tui.core.runs import Run
 
-HELD_OUT = 64
 TRAIN = 1_000
 STOCK = {
     figures.STOCK_TRL: ("trl_script", "lora", 2),
@@ -72,17 +71,17 @@ class Bench:
         lines = source.read_text("utf-8").splitlines()
         random.Random(0).shuffle(lines)
         self.rows.mkdir()
-        parts = {"test": lines[:HELD_OUT], "train": lines[HELD_OUT : HELD_OUT + TRAIN]}
+        parts = {"test": lines[: figures.HELD_OUT], "train": lines[figures.HELD_OUT :][:TRAIN]}
         for name, some in parts.items():
             text = "".join(f"{as_prompt(line)}\n" for line in some)
             (self.rows / f"{name}.jsonl").write_text(text, encoding="utf-8")
 
-    def round(self) -> Repeat:
-        """Every script once, then the held-out losses of what they left."""
+    def round(self, number: int) -> Repeat:
+        """Every script once, in even rounds the last one first, then the held-out losses."""
         bare = self._stock("bare", "bare", [self.model], self.dtype, self.steps)
         found = {figures.BARE: Measured(**bare)}
         kept: dict[str, Kept] = {}
-        for name in (*figures.LORA, *figures.FULL):
+        for name in (*figures.LORA, *figures.FULL)[:: 1 if number % 2 else -1]:
             print(name, file=sys.stderr, flush=True)
             self._forget_rows()
             found[name], kept[name] = self._script(name) if name in STOCK else self._own(name)
