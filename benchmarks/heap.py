@@ -1,4 +1,4 @@
-"""What a CPU's heap holds at the end of each forward pass of a run directory, when it holds most.
+"""What a CPU's heap holds at the end of each forward pass of a run directory.
 
     python -m benchmarks.heap RUN OUT
 
