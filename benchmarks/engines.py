@@ -4,10 +4,14 @@ import json
 import os
 import subprocess
 import sys
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
 
 from benchmarks.tables import REPOSITORY
 from lora_tui.core.runs import Run
+from lora_tui.engine import train
 
 
 def start(run: Run, job: str = "train") -> subprocess.Popen[bytes]:
@@ -32,3 +36,21 @@ def ended(engine: subprocess.Popen[bytes], run: Run) -> list[dict[str, Any]]:
     if engine.wait():
         raise SystemExit(run.log.read_text("utf-8")[-4000:])
     return [json.loads(line) for line in run.events.read_text("utf-8").splitlines()]
+
+
+def train_watched(watch: Callable[[Any, Callable[[], None]], Any]) -> NoReturn:
+    """Train in this process, by the run directory and the file that the command line names.
+
+    Args:
+        watch: Is given TRL's trainer, set up in the engine's order, and what trains it; what it
+            returns is written into the file as JSON.
+    """
+    run, out = map(Path, sys.argv[1:])
+    fit = train.fit
+
+    def watched(trainer: Any, max_steps: int, checkpoint: tuple[int, Path] | None) -> None:
+        found = watch(trainer, partial(fit, trainer, max_steps, checkpoint))
+        out.write_text(json.dumps(found), encoding="utf-8")
+
+    train.fit = watched
+    sys.exit(train.main(run, resume=False))

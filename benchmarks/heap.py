@@ -1,4 +1,4 @@
-"""What a CPU's heap holds at the end of each forward pass of a run directory, when it holds most.
+"""What a CPU's heap holds at the end of each forward pass of a run directory.
 
     python -m benchmarks.heap RUN OUT
 
@@ -6,12 +6,10 @@ Needs glibc 2.33 or newer, which tells.
 """
 
 import ctypes
-import json
-import sys
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-from lora_tui.engine import train
+from benchmarks.engines import train_watched
 
 STEPS = 6
 
@@ -36,25 +34,18 @@ def heap() -> tuple[int, int]:
     return told.uordblks + told.hblkhd, told.fordblks
 
 
-def main() -> None:
-    """Train, and write what the heap held before each backward pass."""
-    run, out = map(Path, sys.argv[1:])
-    fit = train.fit
+def by_step(trainer: Any, fit: Callable[[], None]) -> list[tuple[int, int]]:
+    """What the heap held before each backward pass."""
+    found, back = [], trainer.accelerator.backward
 
-    def watched(trainer: Any, max_steps: int, checkpoint: tuple[int, Path] | None) -> None:
-        found, back = [], trainer.accelerator.backward
+    def backward(*args: Any, **kwargs: Any) -> None:
+        found.append(heap())
+        back(*args, **kwargs)
 
-        def backward(*args: Any, **kwargs: Any) -> None:
-            found.append(heap())
-            back(*args, **kwargs)
-
-        trainer.accelerator.backward = backward
-        fit(trainer, max_steps, checkpoint)
-        out.write_text(json.dumps(found), encoding="utf-8")
-
-    train.fit = watched
-    sys.exit(train.main(run, resume=False))
+    trainer.accelerator.backward = backward
+    fit()
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    train_watched(by_step)

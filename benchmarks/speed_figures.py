@@ -223,9 +223,8 @@ def profile_table(found: Sequence[tuple[float, int, str]], steps: int) -> list[s
 def heap_table(found: Sequence[tuple[int, int]]) -> list[str]:
     """What the heap held at the end of each forward pass."""
     return [
-        f"What the heap of `{OWN}` holds at the end of each forward pass, in GB. The C library",
-        "keeps the holes that tensors left between two others: it looks for an aligned block with",
-        "room to align it, so a hole is too small for the next tensor of the same size.",
+        f"What the heap of `{OWN}` holds at the end of each forward pass, in GB; holes are",
+        "free, and still the process's.",
         "",
         "| step | in use | holes |",
         "|--:|--:|--:|",

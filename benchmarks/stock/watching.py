@@ -16,8 +16,8 @@ def trained(trainer: Any, out: Path) -> None:
 
     Args:
         trainer: TRL's, ready to train.
-        out: A folder: `half` and `whole` get the weights of those steps, `figures.json` the rest, with the
-            seconds of the second evaluation.
+        out: A folder: `half` and `whole` get the weights of those steps, `figures.json` the rest;
+            `evaluation` there is the seconds of the second one.
     """
     import torch
     from transformers import TrainerCallback

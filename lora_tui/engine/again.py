@@ -24,7 +24,9 @@ class Recipe:
 
     function: Callable[..., torch.Tensor]
     ingredients: tuple[torch.Tensor, ...]
-    version: int
+    versions: tuple[int, ...]
+    """Of the tensor and its ingredients, when it was made."""
+
     shared: Shared = field(default_factory=Shared)
 
     def taken(self) -> "Recipe":
@@ -47,11 +49,16 @@ def can_be(tensor: torch.Tensor, function: Callable[..., torch.Tensor], *of: tor
     """Say how to compute a tensor again, where there will be a way back."""
     if not torch.is_grad_enabled():
         return
-    recipe = Recipe(function, tuple(one.detach() for one in of), tensor._version)
-    tensor.again = recipe
+    tensor.again = Recipe(function, tuple(one.detach() for one in of), _versions(tensor, *of))
 
 
 def recipe_of(tensor: torch.Tensor) -> Recipe | None:
     """How to compute a tensor again, where that is known and still true."""
     recipe: Recipe | None = getattr(tensor, "again", None)
-    return recipe if recipe and recipe.version == tensor._version else None
+    if recipe is None or recipe.versions != _versions(tensor, *recipe.ingredients):
+        return None
+    return recipe
+
+
+def _versions(*tensors: torch.Tensor) -> tuple[int, ...]:
+    return tuple(one._version for one in tensors)

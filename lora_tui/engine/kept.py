@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -63,6 +64,7 @@ def place_of(
         tokenizer.chat_template,
         tokenizer.special_tokens_map,
         _said(template),
+        time.strftime("%F") if "strftime_now" in str(tokenizer.chat_template) else "",
         source.fingerprint,
         source.columns,
         [origin.rows for origin in source.origins],
@@ -82,7 +84,7 @@ def place_of(
 
 
 def _said(template: ChatTemplate) -> str:
-    """How a conversation reads today: some templates tell the date."""
+    """How a conversation reads now: some templates tell the time."""
     try:
         return template.render(_ASKED)
     except BadRow as reason:

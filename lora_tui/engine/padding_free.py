@@ -52,7 +52,7 @@ def prepare(model: Any) -> bool:
     model.eval()
     try:
         return _keeps_rows_apart(model, _window(config))
-    except (TypeError, ValueError, RuntimeError, IndexError):  # it cannot take them at all
+    except (TypeError, ValueError, RuntimeError, LookupError, AttributeError):  # none it can take
         return False
     finally:
         model.train(was_training)

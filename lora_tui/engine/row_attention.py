@@ -25,7 +25,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from lora_tui.engine.autocast import autocast_dtype
 
 _MOST_SCORES = 1 << 23
-"""Scores held at once in the backward pass: 32 MB in float32."""
+"""Scores of a pass at once on the way back, but at least those of one key's heads; float32."""
 GRID = 32
 """Lengths are rounded up to a multiple of it where products are computed."""
 _LONGEST = 2048

@@ -5,6 +5,7 @@ burst the second would reach the screen below the dialogue that the first one op
 """
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from textual import on
@@ -13,7 +14,7 @@ from textual.events import Event, Key, Paste
 from textual.message import Message
 from textual.timer import Timer
 
-from lora_tui.tui.escapes import keep_escapes
+from lora_tui.tui.escapes import apart, keep_escapes
 
 _PATIENCE = 1.0  # seconds after which a key whose end was lost holds up no other
 _AT_ONCE = frozenset({"ctrl+c", "ctrl+q"})
@@ -43,8 +44,14 @@ class TypeAhead(App[None]):
     async def _next_key(self) -> None:
         if self._in_flight is None and not self._is_opening and self._keys:
             self._in_flight = self.set_timer(_PATIENCE, self.key_is_done)
-            await super().on_event(self._keys.popleft())
+            event, *rest = self._next()
+            self._keys.extendleft(rest)
+            await super().on_event(event)
             (self.focused or self.screen).post_message(self.KeyDone())
+
+    def _next(self) -> Sequence[Key | Paste]:
+        event = self._keys.popleft()
+        return apart(event, self.focused) if isinstance(event, Key) else [event]
 
     @on(KeyDone)
     async def key_is_done(self) -> None:

@@ -105,10 +105,12 @@ def test_what_was_written_into_is_kept():
 
     from lora_tui.engine import again
 
-    found = torch.ones(3)
-    again.can_be(found, torch.clone, torch.ones(3))
-    found.add_(1)
-    assert again.recipe_of(found) is None
+    for changed in (0, 1):
+        pair = torch.ones(3), torch.ones(3)
+        again.can_be(pair[0], torch.clone, pair[1])
+        assert again.recipe_of(pair[0]) is not None
+        pair[changed].add_(1)
+        assert again.recipe_of(pair[0]) is None
     assert again.recipe_of(torch.ones(3)) is None
 
 

@@ -1,6 +1,7 @@
 """Rows tokenised once are the same when they are recalled, and never those of something else."""
 
 import json
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -103,6 +104,20 @@ def test_another_template_or_vocabulary_is_read_anew(rows, tokenizer):
     wider = type(tokenizer).from_pretrained(tokenizer.name_or_path)
     wider.add_tokens(["What is"])
     assert not same(first, data.prepare(asked(rows), wider))
+
+
+def test_a_template_that_may_tell_the_date_is_read_anew_each_day(rows, tokenizer, monkeypatch):
+    before = tokenizer.chat_template
+    told = "{% if messages[0].role == 'system' %}{{ strftime_now('%F') }}{% endif %}"
+    try:
+        for template, kept_files in ((SMOLLM2, 1), (SMOLLM2 + told, 3)):
+            tokenizer.chat_template = template
+            for day in ("2026-11-28", "2026-11-29", "2026-11-29"):
+                monkeypatch.setattr(time, "strftime", lambda _, day=day: day)
+                data.prepare(asked(rows), tokenizer)
+            assert len(files()) == kept_files
+    finally:
+        tokenizer.chat_template = before
 
 
 @pytest.mark.parametrize("harm", ["cut", "flipped", "emptied"])

@@ -41,7 +41,7 @@ async def test_quit_is_immediate_when_nothing_runs(make_run: Maker) -> None:
 @pytest.mark.parametrize("key", ["q", "ctrl+c", "ctrl+q"])
 async def test_quit_says_that_live_runs_go_on(key: str, make_run: Maker) -> None:
     make_run("one", "running")
-    make_run("two", "paused", number=1)
+    make_run("two", "starting", number=1)
     make_run("three", "finished", number=2)
     app = LoraTuiApp()
     async with app.run_test() as pilot:
@@ -56,8 +56,25 @@ async def test_quit_says_that_live_runs_go_on(key: str, make_run: Maker) -> None
         assert app._exit
 
 
+async def test_quit_says_of_a_held_run_that_it_waits(make_run: Maker) -> None:
+    make_run("one", "queued")
+    async with LoraTuiApp().run_test() as pilot:
+        await settled(pilot)
+        await press(pilot, "q")
+        assert "1 run waits on" in shown(pilot) and "one (held)" in shown(pilot)
+
+
+async def test_quit_names_five_runs_and_counts_the_others(make_run: Maker) -> None:
+    for number in range(7):
+        make_run(f"r{number}", "running", number=number)
+    async with LoraTuiApp().run_test() as pilot:
+        await settled(pilot)
+        await press(pilot, "q")
+        assert "7 runs go on" in shown(pilot) and "and 2 more" in shown(pilot)
+
+
 async def test_quit_says_of_a_paused_run_that_it_waits(make_run: Maker) -> None:
-    make_run("one", "paused").pause.touch()
+    make_run("one", "paused")
     async with LoraTuiApp().run_test() as pilot:
         await settled(pilot)
         await press(pilot, "q")

@@ -67,9 +67,13 @@ def test_on_a_run_too(state: str, burst: str, says: str, make_run: Maker) -> Non
         terminal.wait_for(lambda text: f"{says} one?" not in text)
 
 
-@pytest.mark.parametrize("then", ["", "\x1b[B"], ids=["alone", "and-down"])
-def test_a_question_that_escape_leaves_is_not_answered_by_enter(then: str, make_run: Maker) -> None:
-    """Escape and enter come in one burst; what enter would have said yes to does not happen."""
+@pytest.mark.parametrize(
+    "burst", ["\x1b\r\x1b[B", "\x1b\t\r", "\x1bb\r"], ids=["enter", "tab", "b"]
+)
+def test_a_question_that_escape_leaves_is_not_answered_by_enter(
+    burst: str, make_run: Maker
+) -> None:
+    """They come in one burst; what enter would have said yes to does not happen."""
     make_run("one", "stopped")
     with Terminal(APP) as terminal:
         terminal.wait_for("one")
@@ -77,7 +81,7 @@ def test_a_question_that_escape_leaves_is_not_answered_by_enter(then: str, make_
         terminal.wait_for("smoothed")
         terminal.press("R")
         terminal.wait_for("Resume one?")
-        terminal.press(f"\x1b\r{then}")
+        terminal.press(burst)
         terminal.wait_for(lambda text: "Resume one?" not in text)
         terminal.pump(1.0)
         assert "stopped" in terminal.text and "starting" not in terminal.text

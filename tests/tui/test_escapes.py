@@ -1,26 +1,44 @@
 """What the terminal sends, read as keys: escapes that stand alone, and the starts of sequences."""
 
-import time
+from collections.abc import Callable
 
 import pytest
 from textual import constants, events
+from textual.widgets import Input, TextArea
 
-from lora_tui.tui.escapes import EscapeParser, keep_escapes
+from lora_tui.tui.escapes import EscapeParser, apart, keep_escapes
 
-WAIT = constants.ESCAPE_DELAY * 1.5
+Read = Callable[..., list[str]]
 
 
-def keys(*pieces: str, pause: float = 0) -> list[str]:
-    """The keys that some reads from the terminal make, `pause` seconds between them."""
+def told(event: object) -> str:
+    """A key's name, or what was pasted."""
+    if isinstance(event, events.Paste):
+        return repr(event.text)
+    return event.key if isinstance(event, events.Key) else ""
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> Read:
+    """Reads pieces of what a terminal sends, `pause` seconds apart by a clock of its own."""
+    now = [0.0]
+    for module in ("lora_tui.tui.escapes", "textual._parser"):
+        monkeypatch.setattr(f"{module}.get_time", lambda: now[0])
+    monkeypatch.setattr(constants, "DISABLE_KITTY_KEY", True)  # as the app asks for
     keep_escapes()
-    parser = EscapeParser()
-    found = []
-    for piece in pieces:
-        found += [*parser.feed(piece), *parser.tick()]
-        time.sleep(pause)
-    time.sleep(WAIT)
-    found += parser.tick()
-    return [one.key if isinstance(one, events.Key) else type(one).__name__ for one in found]
+
+    def read(*pieces: str, pause: float = 0.0) -> list[str]:
+        parser = EscapeParser()
+        found: list[object] = []
+        for piece in pieces:
+            found += [*parser.feed(piece), *parser.tick()]
+            now[0] += pause
+            found += parser.tick()
+        now[0] += 2 * constants.ESCAPE_DELAY
+        found += parser.tick()
+        return [told(one) for one in found]
+
+    return read
 
 
 @pytest.mark.parametrize(
@@ -30,34 +48,60 @@ def keys(*pieces: str, pause: float = 0) -> list[str]:
         ("\x1b\r", "escape enter"),
         ("\x1by", "escape y"),
         ("\x1b0", "escape 0"),
+        ("\x1b\t\r", "escape tab enter"),
+        ("\x1b[\r", "escape left_square_bracket enter"),
+        ("\x1bO\r", "escape O enter"),
+        ("\x1b[", "escape left_square_bracket"),
         ("\x1b\x1b", "escape escape"),
         ("jj\x1bT\r", "j j escape T enter"),
         ("\x1b\r\x1b[B", "escape enter down"),
         ("\x1b\x1b[A\x1b", "escape up escape"),
-        ("\x1b[A\x1bOP", "up f1"),
-        ("\x1b\t\x1bb\x1b\x7f", "shift+tab ctrl+left ctrl+w"),
+        ("\x1b[A\x1bOP\x1b[1;5C", "up f1 ctrl+right"),
+        ("\x1bb\x1bf\x1b\x7f\x1b\x08\r", "alt+b alt+f alt+backspace alt+backspace enter"),
         ("\x1b[27u\r", "escape enter"),
-        ("\x1b[200~a\rb\x1b[201~\x1b", "Paste escape"),
     ],
 )
-def test_an_escape_that_stands_alone_is_one(
-    sent: str, pressed: str, monkeypatch: pytest.MonkeyPatch
+def test_an_escape_that_stands_alone_is_one(sent: str, pressed: str, read: Read) -> None:
+    assert read(sent) == pressed.split()
+    assert read(*sent) == pressed.split()  # one character a read, as a slow line may have it
+
+
+def test_a_sequence_that_comes_in_two_reads_is_still_one(read: Read) -> None:
+    assert read("\x1b", "[B") == ["down"]
+
+
+def test_an_escape_that_nothing_followed_for_long_is_over(read: Read) -> None:
+    late = read("\x1b", "[B", pause=constants.ESCAPE_DELAY)
+    assert late == ["escape", "left_square_bracket", "B"]
+
+
+@pytest.mark.parametrize("sent", ["\x1b[200~a\x1bxb\rc\x1b[201~\x1b\r", "\x1b[200~\x1b[201~"])
+def test_escapes_in_a_paste_are_no_keys(sent: str, read: Read) -> None:
+    wanted = ["'axb\\rc'", "escape", "enter"] if "a" in sent else ["''"]
+    assert read(sent) == read(*sent) == wanted
+
+
+def test_what_a_terminal_answers_is_no_key(read: Read) -> None:
+    assert read("j\x1b]11;rgb:0000/0000/0000\x07k\x1bP>|xterm\x1b\\\x1b") == ["j", "k", "escape"]
+
+
+def test_a_console_of_linux_has_a_tab_of_its_own(
+    read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert keys(sent) == pressed.split()
-    monkeypatch.setattr(constants, "DISABLE_KITTY_KEY", True)  # as the app asks for
-    assert keys(sent) == pressed.split()
-    assert keys(*sent) == pressed.split()  # one character a read, as a slow line may have it
+    monkeypatch.setenv("TERM", "linux")
+    assert read("\x1b\t\x1b\r") == ["shift+tab", "escape", "enter"]
 
 
-def test_a_sequence_that_comes_in_two_reads_is_still_one() -> None:
-    assert keys("\x1b", "[B") == ["down"] and keys("\x1b", "\r") == ["escape", "enter"]
-
-
-def test_an_escape_that_nothing_followed_for_long_is_over() -> None:
-    assert keys("\x1b", "\r", pause=WAIT) == ["escape", "enter"]
-
-
-def test_the_last_escape_is_not_lost_when_the_terminal_ends() -> None:
-    parser = EscapeParser()
-    found = [*parser.feed("\x1b"), *parser.feed("")]
-    assert [one.key for one in found if isinstance(one, events.Key)] == ["escape"]
+@pytest.mark.parametrize(
+    ("key", "typing", "elsewhere"),
+    [
+        ("alt+b", "ctrl+left", "escape b"),
+        ("alt+f", "ctrl+right", "escape f"),
+        ("alt+backspace", "ctrl+w", "escape backspace"),
+        ("enter", "enter", "enter"),
+    ],
+)
+def test_alt_goes_by_words_where_text_is_typed(key: str, typing: str, elsewhere: str) -> None:
+    pressed = events.Key(key, None)
+    for widget, wanted in ((Input(), typing), (TextArea(), typing), (None, elsewhere)):
+        assert [one.key for one in apart(pressed, widget)] == wanted.split()

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 from lora_tui.core.runs import Run
+from lora_tui.core.summary import headline
 from lora_tui.tui.columns import cut
 from lora_tui.tui.look import glyph
 from lora_tui.tui.screens.confirm import Confirm
 
 _NAMED = 5
+_WAIT = ("paused", "held")
 _WIDTH = 54
 
 
@@ -17,7 +19,7 @@ def question(live: Sequence[Run], unsaved: Sequence[str] = ()) -> Confirm:
     lines = [_line(run, state) for run, state in zip(live, states, strict=True)][:_NAMED]
     if len(live) > _NAMED:
         lines.append(f"  and {len(live) - _NAMED} more")
-    one, going = len(live) == 1, len(live) - states.count("paused")
+    one, going = len(live) == 1, sum(state not in _WAIT for state in states)
     if live:
         lines += ["", f"Open lora-tui again and {'it is' if one else 'they are'} back here."]
     if unsaved:
@@ -25,7 +27,8 @@ def question(live: Sequence[Run], unsaved: Sequence[str] = ()) -> Confirm:
     if going:
         title = f"{going} {'run goes' if going == 1 else 'runs go'} on without this app"
     elif live:
-        title = f"{len(live)} paused {'run waits' if one else 'runs wait'} on, in memory"
+        what, where = ("paused ", ", in memory") if "held" not in states else ("", "")
+        title = f"{len(live)} {what}{'run waits' if one else 'runs wait'} on{where}"
     else:
         title = "Unsaved changes"
     text = "\n".join(lines).lstrip("\n")
@@ -33,11 +36,11 @@ def question(live: Sequence[Run], unsaved: Sequence[str] = ()) -> Confirm:
 
 
 def _line(run: Run, state: str) -> str:
-    beside = " (paused)" if state == "paused" else ""
-    return f"  {glyph(state)} {cut(run.id, _WIDTH - len(beside))}{beside}"
+    beside = f" ({state})" if state in _WAIT else ""
+    shown = "queued" if state == "held" else state
+    return f"  {glyph(shown)} {cut(run.id, _WIDTH - len(beside))}{beside}"
 
 
 def _state(run: Run) -> str:
-    if run.ticket.exists():
-        return "queued"
-    return "paused" if run.pause.exists() else "running"
+    line = headline(run)
+    return "held" if line.ticket and line.ticket.held else line.state

@@ -24,7 +24,7 @@ NO_RUNS = (
 )
 
 PAUSE = "Wait after this step with all in memory, or hold it in the queue; again, it goes on"
-RESUME = "Go on: in place if it is paused, else from a checkpoint, here or as a branch"
+RESUME = "Go on: in place if paused, else from a checkpoint, here or as a branch, or anew"
 
 _EARLIER, _LATER = "Let it start one place earlier", "Let it start one place later"
 _STATE, _LOSS_AT_LEAST, _CURVE, _TIME = 8, 5, 6, 5
