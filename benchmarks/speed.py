@@ -31,10 +31,8 @@ def main() -> None:
     arguments = parser.parse_args()
     device, load = device_name(arguments.device), os.getloadavg()[0]
     on_gpu = arguments.device == "cuda"
-    if on_gpu or cpu_has_bfloat16():
-        dtype, section = "bfloat16", "speed-cuda" if on_gpu else "speed"
-    else:
-        dtype, section = "float32", "speed-float32"
+    dtype = "bfloat16" if on_gpu or cpu_has_bfloat16() else "float32"
+    section = "speed-cuda" if on_gpu else section_here(dtype)
     command = (
         f"`python -m benchmarks.speed ROWS.jsonl --repeats {arguments.repeats} "
         f"--steps {arguments.steps} --device {arguments.device}`"
@@ -55,6 +53,13 @@ def main() -> None:
             if not on_gpu:
                 lines += ["", *figures.heap_table(bench.heap_by_step())]
             write(arguments.out, f"{section}-profile", lines)
+
+
+def section_here(dtype: str) -> str:
+    """The processor's section: how fast it multiplies in `dtype` decides what can be gained."""
+    if dtype == "float32":
+        return "speed-float32"
+    return "speed" if "amx_bf16" in Path("/proc/cpuinfo").read_text("utf-8") else "speed-avx512"
 
 
 def even(value: str) -> int:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +22,7 @@ from benchmarks.stock.watching import FIGURES, HALF, WHOLE
 from benchmarks.tables import REPOSITORY
 from lora_tui.core import locations, preset_files, runs
 from lora_tui.core.runs import Run
+from lora_tui.jobs.spawn import engine_environment
 
 TRAIN = 1_000
 STOCK = {
@@ -111,7 +112,7 @@ class Bench:
         """What a module of the benchmarks found out about a run of the engine."""
         run = self._run(figures.OWN, steps, "training.save_steps=0", "training.eval_steps=0")
         out = self.folder / f"{module}.json"
-        self._python(module, run.path, out)
+        self._python(module, run.path, out, environment=engine_environment())
         return json.loads(out.read_text("utf-8"))
 
     def _forget_rows(self) -> None:
@@ -152,7 +153,9 @@ class Bench:
         self._python(f"stock.{script}", *given, out, *options)
         return dict(json.loads((out / FIGURES).read_text("utf-8")))
 
-    def _python(self, module: str, *arguments: object) -> str:
+    def _python(
+        self, module: str, *arguments: object, environment: Mapping[str, str] = os.environ
+    ) -> str:
         """Run a module of the benchmarks to its end; what it printed.
 
         Raises:
@@ -168,7 +171,7 @@ class Bench:
             text=True,
             check=False,
             env={
-                **os.environ,
+                **environment,
                 "PYTHONPATH": str(REPOSITORY),
                 "HF_HOME": str(self.folder / "huggingface"),
                 "HF_HUB_OFFLINE": "1",

@@ -1,14 +1,14 @@
-"""What follows from a preset before anything runs: figures, and what has to be fetched."""
+"""What follows from a preset before anything runs, in figures."""
 
 import math
 
-from lora_tui.core import locations, text
+from lora_tui.core import text
 from lora_tui.core.data_advice import Report
 from lora_tui.core.estimate import estimate, largest_batch, read_shape
 from lora_tui.core.measured import Measured
-from lora_tui.core.parameters import Base, Trainable, model_folder
+from lora_tui.core.parameters import Base, Trainable
 from lora_tui.core.platforms import Place
-from lora_tui.core.presets import Preset, is_demo
+from lora_tui.core.presets import Preset
 
 Facts = list[tuple[str, str]]
 
@@ -114,21 +114,3 @@ def time_facts(preset: Preset, found: Measured | None, rows: Report | None) -> F
         return step
     steps = planned_steps(preset, rows["train_rows"] if rows else 0)
     return [("time", text.duration(steps * found.seconds_per_step)), *step]
-
-
-def missing_here(preset: Preset) -> list[str]:
-    """What the preset names that is not on this machine: the Hub has to give it."""
-    missing = []
-    if model_folder(preset.model.name_or_path, preset.model.revision) is None:
-        missing.append(f"the model {preset.model.name_or_path}")
-    missing += [f"the data {source}" for source in preset.data.sources if not _is_here(source)]
-    return missing
-
-
-def _is_here(source: str) -> bool:
-    return is_demo(source) or locations.local_path(source) is not None or _is_cached(source)
-
-
-def _is_cached(source: str) -> bool:
-    folder = f"datasets--{source.partition(':')[0].replace('/', '--')}"
-    return (locations.hub_cache() / folder / "snapshots").is_dir()

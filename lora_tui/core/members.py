@@ -86,7 +86,7 @@ def of_reference(text: str) -> Member:
     if text.startswith(_PATHS):
         raise BadInput(f"There is no folder {text}.", "Name the folder of an adapter.")
     if "/" not in text or not locations.is_hub_id(text):
-        raise BadInput(f'There is no run "{text}".', "`lora-tui runs` lists them.")
+        raise references.nothing(text, runs.list_runs())
     cached = model_folder(text)
     if cached is None:
         raise LoraTuiError(

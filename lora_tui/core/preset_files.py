@@ -1,6 +1,5 @@
 """Presets on disk: reading, writing, listing, and changing them by `TABLE.KEY=VALUE`."""
 
-import difflib
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from lora_tui.core.files import private_folder, slug, write_atomically
 from lora_tui.core.locations import local_path
 from lora_tui.core.presets import Preset
 from lora_tui.core.settings import Problem, SettingsError, parse, unknown
+from lora_tui.core.text import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +129,9 @@ def find(reference: str) -> Preset:
         raise BadInput(f"There is no preset at {reference}.", "`lora-tui presets` lists them.")
     names = [entry.name for entry in list_presets()]
     raise BadInput(
-        f'There is no preset "{reference}"{_nearest(reference, names) or "."}',
+        f'There is no preset "{reference}"{did_you_mean(reference, names)}',
         "`lora-tui presets` lists them; a path to a .toml file works too.",
     )
-
-
-def _nearest(name: str, names: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def changed(preset: Preset, values: dict[str, Any]) -> Preset:

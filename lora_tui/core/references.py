@@ -1,10 +1,12 @@
 """Which run a user means: by its id, the beginning of one, a name, or `last`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from lora_tui.core import runs
 from lora_tui.core.errors import Ambiguous, BadInput
 from lora_tui.core.runs import Run
+from lora_tui.core.text import did_you_mean
 
 
 def find(reference: str, folder: Path | None = None) -> Run:
@@ -31,4 +33,11 @@ def find(reference: str, folder: Path | None = None) -> Run:
         raise BadInput(
             f'There is no "{reference}" in {folder}.', "Type the name of a folder there."
         )
-    raise BadInput(f'There is no run "{reference}".', "`lora-tui runs` lists them.")
+    raise nothing(reference, found)
+
+
+def nothing(reference: str, found: Sequence[Run]) -> BadInput:
+    """What to say where none of the runs is meant."""
+    names = [str(runs.read_info(run).get("name") or run.id) for run in found]
+    said = f'There is no run "{reference}"{did_you_mean(reference, names)}'
+    return BadInput(said, "`lora-tui runs` lists them.")

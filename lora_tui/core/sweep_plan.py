@@ -8,12 +8,13 @@ from typing import Any
 
 from lora_tui.core import events, halving, measured, text
 from lora_tui.core.advice_rules import SCALES, STABLE_SCALES, TRL
-from lora_tui.core.consequences import missing_here, planned_steps
+from lora_tui.core.consequences import planned_steps
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.estimate import estimate, read_shape
 from lora_tui.core.events import figure, whole
 from lora_tui.core.grids import Variant
 from lora_tui.core.measured import Measured
+from lora_tui.core.named import lost, missing_here
 from lora_tui.core.parameters import count_trainable, read_base
 from lora_tui.core.platforms import Platform
 from lora_tui.core.presets import Preset, is_demo
@@ -239,6 +240,7 @@ def notes_of(asked: Asked, costs: Sequence[Cost], combinations: int) -> Iterator
             "nothing else of [lora], so it would be the same run again."
         )
     preset = asked.preset
+    yield from (f"{problem}." for problem in lost(preset))
     if missing := missing_here(preset):
         yield f"This needs the Hub: {' and '.join(missing)} {_are(missing)} not on this machine."
     if preset.model.trust_remote_code:

@@ -1,7 +1,9 @@
 """Text that came from elsewhere, made safe to show; and numbers, always written the same way."""
 
+import difflib
 import math
 import unicodedata
+from collections.abc import Iterable
 
 _SAFE = {"\n", "\t"}
 
@@ -25,6 +27,17 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """`text` printable and on one line, for tables and titles."""
     return " ".join(printable(text).split())
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence on a name that does not exist: the nearest that does, where one is.
+
+    One that `name` is a part of is near, too.
+    """
+    names = list(dict.fromkeys(known))
+    near = difflib.get_close_matches(name, names, n=1)
+    near += [one for one in names if name and name.lower() in one.lower()]
+    return f"; did you mean {one_line(near[0])}?" if near else "."
 
 
 def number(value: float | None) -> str:

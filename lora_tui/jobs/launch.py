@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from lora_tui.core import queue as tickets
 from lora_tui.core import runs
 from lora_tui.core.errors import BadInput, LoraTuiError
-from lora_tui.core.locations import is_hub_id, jobs_folder, local_path, reports_folder
+from lora_tui.core.locations import jobs_folder, local_path, reports_folder
+from lora_tui.core.named import lost
 from lora_tui.core.preset_files import changed, load
 from lora_tui.core.presets import Preset, is_demo
 from lora_tui.core.runs import Run
@@ -166,22 +167,18 @@ def located(preset: Preset) -> Preset:
     """`preset` with local paths made absolute: the engine runs in another folder.
 
     Raises:
-        LoraTuiError: a path it names does not exist.
+        BadInput: paths it names do not exist.
     """
-    name, source = preset.model.name_or_path, preset.data.source
-    sources = [_located("data.source", item) for item in preset.data.sources]
+    if wrong := lost(preset):
+        raise BadInput("\n".join(f"{problem}." for problem in wrong), "Correct it in the preset.")
+    sources = [_located(item) for item in preset.data.sources]
     changes = {
-        "model.name_or_path": _located("model.name_or_path", name),
-        "data.source": sources[0] if isinstance(source, str) else sources,
+        "model.name_or_path": _located(preset.model.name_or_path),
+        "data.source": sources[0] if isinstance(preset.data.source, str) else sources,
     }
     return changed(preset, changes)
 
 
-def _located(key: str, name: str) -> str:
-    if is_demo(name):
-        return name
-    if path := local_path(name):
-        return str(path)
-    if not is_hub_id(name.partition(":")[0] if key == "data.source" else name):
-        raise BadInput(f'{key}: there is no "{name}".', "Correct the path in the preset.")
-    return name
+def _located(name: str) -> str:
+    path = None if is_demo(name) else local_path(name)
+    return str(path) if path else name

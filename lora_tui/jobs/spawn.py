@@ -16,6 +16,10 @@ from lora_tui.core.events import Event, figure
 from lora_tui.core.locations import home
 from lora_tui.core.runs import Run
 
+_HUGE_PAGES = "glibc.malloc.hugetlb=1"
+"""Large pages where the kernel gives them to who asks, its usual setting: tensors that come and go
+cost less. Where it always or never gives them, or glibc is older than 2.35, nothing changes."""
+
 
 def spawn(
     run: Run,
@@ -61,13 +65,7 @@ def _spawn(
     stdin: int,
     environment: Mapping[str, str | None],
 ) -> subprocess.Popen[bytes]:
-    own: dict[str, str | None] = {
-        **os.environ,
-        **environment,
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONSAFEPATH": "1",
-        "LORA_TUI_HOME": str(home()),
-    }
+    own = {**engine_environment(), **environment}
     # A request to stop waits until the engine listens for it, and is not lost before.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     try:
@@ -92,6 +90,19 @@ def _spawn(
         engine.wait()
         raise
     return engine
+
+
+def engine_environment() -> dict[str, str]:
+    """What every engine is started with, beside variables of its own."""
+    chosen = os.environ.get("GLIBC_TUNABLES")
+    return {
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONSAFEPATH": "1",
+        "LORA_TUI_HOME": str(home()),
+        # Of two that say the same the later one counts: the user's.
+        "GLIBC_TUNABLES": f"{_HUGE_PAGES}:{chosen}" if chosen else _HUGE_PAGES,
+    }
 
 
 def _note_launch(run: Run) -> None:

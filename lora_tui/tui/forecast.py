@@ -13,35 +13,43 @@ from lora_tui.core.data_advice import Report
 from lora_tui.core.draft import Draft
 from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.measured import Measured, lengths, speed, split
+from lora_tui.core.named import lost
 from lora_tui.core.parameters import count_trainable, read_base
 from lora_tui.core.platforms import refusals
 from lora_tui.core.presets import Preset
+from lora_tui.core.settings import Problem
 from lora_tui.jobs.machine import place_of
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Facts as (name, value) in groups; `apology` says what is missing, or cannot run here."""
+    """Facts as (name, value) in groups; `apology` says what is missing, or cannot run here.
+
+    `lost` are the paths in it that do not exist.
+    """
 
     sizes: Facts = field(default_factory=list)
     steps: Facts = field(default_factory=list)
     costs: Facts = field(default_factory=list)
     parts: Facts = field(default_factory=list)
     apology: str = ""
+    lost: tuple[Problem, ...] = ()
 
 
 def forecast(draft: Draft, found: list[Measured]) -> Forecast:
     """What follows from `draft` on this machine; `found` is what was measured before."""
     steps: Facts = []
     costs: Facts = []
+    gone: tuple[Problem, ...] = ()
     try:
         preset = draft.preset
+        gone = tuple(lost(preset))
         steps = step_facts(preset)
         costs = time_facts(preset, speed(found, preset), split(found, preset))
         sizes, memory, parts, refused = _of_model(preset, lengths(found, preset))
     except LoraTuiError as error:
-        return Forecast(steps=steps, costs=costs, apology=error.summary)
-    return Forecast(sizes, steps, [*memory, *costs], parts, refused)
+        return Forecast(steps=steps, costs=costs, apology=error.summary, lost=gone)
+    return Forecast(sizes, steps, [*memory, *costs], parts, refused, gone)
 
 
 def _of_model(preset: Preset, rows: Report | None) -> tuple[Facts, Facts, Facts, str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 from textual.app import App
 
 from lora_tui.core import makings, runs
-from lora_tui.core.consequences import missing_here
+from lora_tui.core.named import missing_here
 from lora_tui.core.presets import Preset
 from lora_tui.core.runs import Run
 from lora_tui.core.summary import Headline

@@ -1,14 +1,12 @@
-"""What follows from a preset: figures, and what the Hub has to give."""
+"""What follows from a preset, in figures."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from lora_tui.core import runs
 from lora_tui.core.consequences import (
     memory_facts,
-    missing_here,
     size_facts,
     step_facts,
     time_facts,
@@ -62,25 +60,6 @@ def test_full_fine_tuning_has_a_model_and_no_scale() -> None:
         "model": "269 MB",
     }
     assert not any(name.startswith("alpha") for name, _ in step_facts(preset))
-
-
-def test_what_is_neither_built_in_nor_here_has_to_be_fetched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hub = tmp_path / "hub"
-    monkeypatch.setenv("HF_HUB_CACHE", str(hub))
-    assert missing_here(Preset()) == []
-    preset = changed(Preset(), {"model.name_or_path": "a/m", "data.source": "a/d"})
-    assert missing_here(preset) == ["the model a/m", "the data a/d"]
-    (hub / "models--a--m" / "refs").mkdir(parents=True)
-    (hub / "models--a--m" / "refs" / "main").write_text("abc")
-    (hub / "models--a--m" / "snapshots" / "abc").mkdir(parents=True)
-    (hub / "datasets--a--d" / "snapshots").mkdir(parents=True)
-    assert missing_here(preset) == []
-    rows = tmp_path / "rows.jsonl"
-    rows.write_text("{}\n")
-    local = {"model.name_or_path": str(tmp_path), "data.source": str(rows)}
-    assert missing_here(changed(Preset(), local)) == []
 
 
 PLACE = Place(Platform("transformers", "cpu", bfloat16=True), free=10_000_000_000)

@@ -24,6 +24,8 @@ def test_runs_are_found_by_id_prefix_name_and_last() -> None:
     )
     with pytest.raises(BadInput, match="fits 2 runs"):
         find("beta")
+    with pytest.raises(BadInput, match=r'no run "alpa"; did you mean alpha\?'):
+        find("alpa")
     for wrong in ("gamma", "", "../x"):
         with pytest.raises(LoraTuiError, match="no run"):
             find(wrong)

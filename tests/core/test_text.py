@@ -45,6 +45,20 @@ def test_numbers(value: float | None, shown: str) -> None:
     assert text.number(value) == shown
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("demmo", "; did you mean demo?"),
+        ("smollm", "; did you mean smollm2-135m-chat?"),
+        ("CHAT", "; did you mean smollm2-135m-chat?"),
+        ("nobody", "."),
+        ("", "."),
+    ],
+)
+def test_the_nearest_name_is_said(name: str, said: str) -> None:
+    assert text.did_you_mean(name, ["demo", "smollm2-135m-chat"]) == said
+
+
 def test_units() -> None:
     assert (text.size(19.5e6), text.size(3.1e9), text.size(12), text.size(None)) == (
         "19.5 MB",

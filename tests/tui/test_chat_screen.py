@@ -119,7 +119,7 @@ async def test_a_paste_keeps_its_lines_and_shows_nothing_a_terminal_obeys() -> N
         heard(screen)
         pasted = "first\r\nsecond\x1b[31m\rthird [bold]x[/]\n漢字"
         await pilot.press("escape")
-        pilot.app.post_message(events.Paste(pasted))
+        pilot.app.post_message(events.Paste(f"{pasted}\r\n"))
         await pilot.pause()
         kept = "first\nsecond\x1b[31m\nthird [bold]x[/]\n漢字"
         assert prompt(screen).text == kept and prompt(screen).has_focus

@@ -58,7 +58,8 @@ async def test_quitting_says_that_what_is_measured_goes_on() -> None:
             await opened(pilot, run)
             await pilot.press("ctrl+q")
             await settled(pilot)
-            assert "1 run goes on without this app" in shown(pilot) and run.id in shown(pilot)
+            said = shown(pilot)
+            assert "1 comparison goes on without this app" in said and run.id in said
 
 
 async def test_one_that_ended_early_is_measured_anew(

@@ -74,6 +74,22 @@ async def test_a_problem_stands_beside_the_field_and_the_text_stays(
     assert not locations.user_presets_folder().exists()
 
 
+async def test_a_path_that_is_not_there_is_marked_until_it_is(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = LoraTuiApp()
+    async with app.run_test(size=(120, 40)) as pilot:
+        form = await opened(pilot, shipped / "demo.toml")
+        await press(pilot, "3", "enter", "end", "ctrl+u")
+        await press(pilot, *"rows.jsonl", "enter")
+        assert "[data 1!]" in shown(pilot) and 'there is no "rows.jsonl"' in shown(pilot)
+        (tmp_path / "rows.jsonl").write_text("{}\n")
+        form.count()
+        await press(pilot)
+        assert "[data]" in shown(pilot) and form.unsaved
+
+
 async def test_escape_in_a_field_leaves_the_value_as_it_was(shipped: Path) -> None:
     app = LoraTuiApp()
     async with app.run_test() as pilot:

@@ -178,7 +178,7 @@ class ChatScreen(Reporting, Screen[None]):
     def on_paste(self, event: events.Paste) -> None:
         """What is pasted anywhere is for the prompt."""
         self.action_type()
-        self.query_one(PromptArea).put(event.text)
+        self.query_one(PromptArea).paste(event.text)
 
     def action_ask(self) -> None:
         """Send what is typed to the marked member."""

@@ -15,7 +15,7 @@ class Confirm(Dialog[bool]):
         super().__init__(title, text)
         self._bindings = BindingsMap(
             [
-                Binding("y", "yes", yes),
+                Binding("y", "yes", yes, key_display="y/enter" if enter else None),
                 Binding("enter", "yes" if enter else "nothing", yes, show=False),
                 Binding("n", "leave", no),
                 Binding("escape", "leave", no, show=False),

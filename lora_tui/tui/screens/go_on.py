@@ -11,7 +11,7 @@ class GoOn(Dialog[str]):
     """Asks whether a run resumes as it was, `here`, or as a `branch` with other settings."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "take('here')", "resume"),
+        Binding("y", "take('here')", "resume", key_display="y/enter"),
         Binding("enter", "take('here')", "resume", show=False),
         Binding("b", "take('branch')", "branch"),
         Binding("n", "leave", "leave it"),

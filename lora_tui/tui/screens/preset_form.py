@@ -22,7 +22,7 @@ from lora_tui.core.draft import Draft
 from lora_tui.core.measured import Measured, collect
 from lora_tui.core.preset_files import Entry
 from lora_tui.core.presets import TABLES
-from lora_tui.core.settings import Knob
+from lora_tui.core.settings import Knob, Problem
 from lora_tui.tui import (
     advice_flows,
     advice_words,
@@ -98,6 +98,7 @@ class PresetForm(Screen[None], Reporting):
         self._was = Draft.of(entry.preset)
         self._measured: list[Measured] | None = None
         self._advices: Sequence[Advice] = ()
+        self._lost: Sequence[Problem] = ()
         self._fields = {item.key: SettingField(item) for item in presets.all_knobs()}
         self.set_reactive(PresetForm.draft, self._was)
 
@@ -121,17 +122,18 @@ class PresetForm(Screen[None], Reporting):
     # --- showing -----------------------------------------------------------------------------
 
     def watch_draft(self) -> None:
-        problems: dict[str, str] = {}
-        for problem in self.draft.problems:
-            problems.setdefault(problem.key, problem.message)
+        self._show_fields()
+        self.count()
+
+    def _show_fields(self) -> None:
+        found = (*self._lost, *self.draft.problems[::-1])  # the last of a key counts
+        self._problems = {problem.key: problem.message for problem in found}
         for key, field in self._fields.items():
             field.text = self.draft.text(field.item)
-            field.problem = problems.get(key, "")
+            field.problem = self._problems.get(key, "")
             field.changed = self.draft.text(field.item) != self._was.text(field.item)
-        self._problems = problems
         self._show_place()
         self._show_about()
-        self.count()
 
     def _show_place(self) -> None:
         switcher = self.query_one(ContentSwitcher)
@@ -160,8 +162,7 @@ class PresetForm(Screen[None], Reporting):
     @work(thread=True, exclusive=True, exit_on_error=False, group="count")
     def count(self) -> None:
         """Say what follows; the header of a big model takes a moment to read."""
-        if self._measured is None:
-            self._measured = collect()
+        self._measured = collect() if self._measured is None else self._measured
         found = forecast(self.draft, self._measured)
         advices = advice_flows.on_draft(self.draft, self._measured)
         if not get_current_worker().is_cancelled:  # else a newer draft is being counted
@@ -169,6 +170,9 @@ class PresetForm(Screen[None], Reporting):
 
     def on_preset_form_counted(self, message: Counted) -> None:
         self.query_one(Follows).forecast = message.found
+        if self._lost != message.found.lost:
+            self._lost = message.found.lost
+            self._show_fields()
         self._advices = message.advices
         self._show_advice()
 
@@ -199,15 +203,13 @@ class PresetForm(Screen[None], Reporting):
     def action_move(self, by: int) -> None:
         lines = self._lines()
         place = lines.index(self._field) if self._field in lines else 0
-        self.set_focus(
-            lines[min(max(place + by, 0), len(lines) - 1)]
-        )  # at once: keys come in bursts
+        # At once: keys come in bursts.
+        self.set_focus(lines[min(max(place + by, 0), len(lines) - 1)])
 
     def action_table(self, by: int) -> None:
         names = list(TABLES)
-        self.action_go_to_table(
-            (names.index(self.query_one(ContentSwitcher).current or "") + by) % len(names)
-        )
+        here = names.index(self.query_one(ContentSwitcher).current or "")
+        self.action_go_to_table((here + by) % len(names))
 
     def action_go_to_table(self, place: int) -> None:
         self.query_one(ContentSwitcher).current = list(TABLES)[place]
@@ -260,8 +262,8 @@ class PresetForm(Screen[None], Reporting):
         await self._save(as_new=True)
 
     async def _save(self, *, as_new: bool = False) -> bool:
-        preset, ask_name = self.draft.preset, as_new or self._entry.shipped
-        saved = await preset_flows.save(self.app, self._entry, preset, ask_name=ask_name)
+        preset, ask = self.draft.preset, as_new or self._entry.shipped
+        saved = await preset_flows.save(self.app, self._entry, preset, ask_name=ask)
         if saved is not None:
             self._take(Edited(saved, saved.preset or preset))
         return saved is not None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from lora_tui.core import runs
 from lora_tui.core.runs import Run
 from lora_tui.core.summary import headline
 from lora_tui.tui.columns import cut
@@ -11,6 +12,7 @@ from lora_tui.tui.screens.confirm import Confirm
 _NAMED = 5
 _WAIT = ("paused", "held")
 _WIDTH = 54
+_NOUNS = {"train": "run", "compare": "comparison", "merge": "merge", "export": "export"}
 
 
 def question(live: Sequence[Run], unsaved: Sequence[str] = ()) -> Confirm:
@@ -19,13 +21,15 @@ def question(live: Sequence[Run], unsaved: Sequence[str] = ()) -> Confirm:
     lines = [_line(run, state) for run, state in zip(live, states, strict=True)][:_NAMED]
     if len(live) > _NAMED:
         lines.append(f"  and {len(live) - _NAMED} more")
-    one, going = len(live) == 1, sum(state not in _WAIT for state in states)
+    one = len(live) == 1
+    going = [run for run, state in zip(live, states, strict=True) if state not in _WAIT]
     if live:
         lines += ["", f"Open lora-tui again and {'it is' if one else 'they are'} back here."]
     if unsaved:
         lines += ["", f"Unsaved changes are lost: {', '.join(unsaved)}."]
     if going:
-        title = f"{going} {'run goes' if going == 1 else 'runs go'} on without this app"
+        go = "goes" if len(going) == 1 else "go"
+        title = f"{len(going)} {_noun(going)} {go} on without this app"
     elif live:
         what, where = ("paused ", ", in memory") if "held" not in states else ("", "")
         title = f"{len(live)} {what}{'run waits' if one else 'runs wait'} on{where}"
@@ -39,6 +43,12 @@ def _line(run: Run, state: str) -> str:
     beside = f" ({state})" if state in _WAIT else ""
     shown = "queued" if state == "held" else state
     return f"  {glyph(shown)} {cut(run.id, _WIDTH - len(beside))}{beside}"
+
+
+def _noun(live: Sequence[Run]) -> str:
+    kinds = {runs.read_info(run).get("kind", "train") for run in live}
+    noun = _NOUNS.get(kinds.pop(), "job") if len(kinds) == 1 else "job"
+    return noun if len(live) == 1 else f"{noun}s"
 
 
 def _state(run: Run) -> str:

@@ -61,6 +61,7 @@ class TrainingScreen(Reporting, Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "stop", "stop and save", id="training.stop", tooltip=_STOP),
         Binding("p", "pause", "pause", id="training.pause", tooltip=PAUSE),
+        Binding("p", "go_on", "go on", show=False, id="training.go_on", tooltip=RESUME),
         Binding("R", "resume", "resume", key_display="R", id="training.resume", tooltip=RESUME),
         Binding("l", "next_curve", "curve", id="training.curve", tooltip=_CURVE),
         Binding("z", "log_scale", "scale", id="training.scale", tooltip="Linear or logarithmic"),
@@ -197,7 +198,9 @@ class TrainingScreen(Reporting, Screen[None]):
         if action == "stop":
             return frame is not None and frame.state in states.STOPPABLE
         if action == "pause":
-            return frame is not None and frame.state in states.PAUSABLE
+            return frame is not None and frame.state in states.PAUSABLE - {"paused"}
+        if action == "go_on":  # as `resume`, which the footer shows
+            return frame is not None and frame.state == "paused"
         if action == "resume":
             return frame is not None and frame.state in {*states.RESUMABLE, "finished"}
         if action in {"merge", "export"}:
@@ -263,6 +266,8 @@ class TrainingScreen(Reporting, Screen[None]):
         is_held = await asyncio.to_thread(control.toggle_pause, self.run)
         if self._asked != "stop":
             self._show_asked("pause" if is_held else "")
+
+    action_go_on = action_pause
 
     def _show_asked(self, what: str) -> None:
         self._asked = what

@@ -32,7 +32,8 @@ class Detail(Static):
             )
             return
         missing = " and ".join(row.missing)
-        needs = f" Needs the Hub, or local copies, for {missing}." if missing else ""
+        needs = "".join(f" {problem}." for problem in row.lost)
+        needs += f" Needs the Hub, or local copies, for {missing}." if missing else ""
         own = "" if entry.shipped else "Yours. "
         self._say(entry.name, f"{own}{entry.preset.description}{needs}")
 

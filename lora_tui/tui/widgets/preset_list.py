@@ -9,6 +9,7 @@ from textual.content import Content
 
 from lora_tui.core.preset_files import Entry, list_presets
 from lora_tui.core.presets import is_demo
+from lora_tui.core.settings import Problem
 from lora_tui.tui.columns import left, right
 from lora_tui.tui.look import ascii_only
 from lora_tui.tui.widgets.row_list import RowList
@@ -19,10 +20,14 @@ _WIDE = 28
 
 @dataclass(frozen=True, slots=True)
 class PresetRow:
-    """One preset file, whole or broken; `missing` is what the Hub has to give it."""
+    """One preset file, whole or broken.
+
+    The Hub has to give it what is `missing`; nobody can what is `lost`.
+    """
 
     entry: Entry
     missing: tuple[str, ...] = ()
+    lost: tuple[Problem, ...] = ()
 
     @property
     def key(self) -> str:
@@ -42,21 +47,27 @@ class PresetRow:
         tail = [(" " + right(rank, _RANK), "$foreground-muted")]
         if width >= _WIDE:
             name_width -= _PLACE
-            place = "hub" if self.missing else ("cpu" if _is_demo(entry) else "here")
-            tail.append((" " + right(place, _PLACE - 1), "$foreground-muted"))
+            tail.append((" " + right(self._place(), _PLACE - 1), "$foreground-muted"))
         return Content.assemble((left(entry.name, name_width), "$text"), *tail)
 
-
-def _is_demo(entry: Entry) -> bool:
-    return entry.preset is not None and is_demo(entry.preset.model.name_or_path)
+    def _place(self) -> str:
+        """Where its model and its rows are."""
+        assert self.entry.preset is not None
+        if self.lost:
+            return "gone"
+        if self.missing:
+            return "hub"
+        return "cpu" if is_demo(self.entry.preset.model.name_or_path) else "here"
 
 
 def read_rows() -> tuple[PresetRow, ...]:
-    """Every preset file, and what it needs from the Hub."""
-    from lora_tui.core.consequences import missing_here
+    """Every preset file, and whether what it names is here."""
+    from lora_tui.core.named import lost, missing_here
 
     return tuple(
-        PresetRow(entry, tuple(missing_here(entry.preset)) if entry.preset else ())
+        PresetRow(entry, tuple(missing_here(preset)), tuple(lost(preset)))
+        if (preset := entry.preset)
+        else PresetRow(entry)
         for entry in list_presets()
     )
 

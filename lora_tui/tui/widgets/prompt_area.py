@@ -60,15 +60,19 @@ class PromptArea(SafeTextArea):
         self.clear()
 
     def put(self, text: str) -> None:
-        """Insert a text where the cursor is, as a paste does: with its lines."""
+        """Insert a text where the cursor is, with its lines."""
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         if done := self._replace_via_keyboard(text, *self.selection):
             self.move_cursor(done.end_location)
 
+    def paste(self, text: str) -> None:
+        """Insert what was copied, without the line break that a whole line is copied with."""
+        self.put(text.rstrip("\r\n"))
+
     async def _on_paste(self, event: events.Paste) -> None:
         event.prevent_default()
         event.stop()
-        self.put(event.text)
+        self.paste(event.text)
 
     async def action_send(self) -> None:
         """Ask, or go on in a new line."""
