@@ -17,7 +17,7 @@ from benchmarks import speed_figures as figures
 from benchmarks.real_size import machine, with_model
 from benchmarks.speed_runs import Bench
 from benchmarks.tables import Line, arguments_of, put, table
-from lora_tui.core.platforms import cpu_has_bfloat16
+from lora_tui.core.platforms import cpu_flags, cpu_has_bfloat16
 from lora_tui.engine.machine import has_bfloat16, versions
 
 
@@ -56,10 +56,18 @@ def main() -> None:
 
 
 def section_here(dtype: str) -> str:
-    """The processor's section: how fast it multiplies in `dtype` decides what can be gained."""
+    """The processor's section: how fast it multiplies in `dtype` decides what can be gained.
+
+    Raises:
+        SystemExit: the page has none for it.
+    """
     if dtype == "float32":
         return "speed-float32"
-    return "speed" if "amx_bf16" in Path("/proc/cpuinfo").read_text("utf-8") else "speed-avx512"
+    sections = {"amx_bf16": "speed", "avx512_bf16": "speed-avx512"}
+    for flag, section in sections.items():
+        if flag in cpu_flags():
+            return section
+    raise SystemExit("The page has no section for the way in which this processor has bfloat16.")
 
 
 def even(value: str) -> int:

@@ -85,7 +85,7 @@ class Bench:
         for name in (*figures.LORA, *figures.FULL)[:: 1 if number % 2 else -1]:
             print(name, file=sys.stderr, flush=True)
             self._forget_rows()
-            found[name], kept[name] = self._script(name) if name in STOCK else self._own(name)
+            found[name], kept[name] = self._script(name) if name in STOCK else self.own(name)
         self._judge([self.model, *(one for pair in kept.values() for one in pair)])
         for name, (half, whole) in kept.items():
             base, middle, last = (self.known[digest(one)] for one in (self.model, half, whole))
@@ -132,7 +132,8 @@ class Bench:
         whole = out / WHOLE
         return Measured(**told, to_first_step=first, saved=weight(whole)), (out / HALF, whole)
 
-    def _own(self, name: str) -> tuple[Measured, Kept]:
+    def own(self, name: str) -> tuple[Measured, Kept]:
+        """A run of the engine from its start to its end, and the weights it left."""
         half = self.steps // 2
         each = (f"training.save_steps={half}", f"training.eval_steps={half}")
         run = self._run(name, self.steps, *each)

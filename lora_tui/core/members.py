@@ -86,7 +86,7 @@ def of_reference(text: str) -> Member:
     if text.startswith(_PATHS):
         raise BadInput(f"There is no folder {text}.", "Name the folder of an adapter.")
     if "/" not in text or not locations.is_hub_id(text):
-        raise references.nothing(text, runs.list_runs())
+        return of_run(references.find(text))  # which says what is meant instead
     cached = model_folder(text)
     if cached is None:
         raise LoraTuiError(

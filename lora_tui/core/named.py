@@ -1,6 +1,7 @@
 """What a preset names, its model and its rows: here, for the Hub to give, or nowhere."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from lora_tui.core import locations
 from lora_tui.core.parameters import model_folder
@@ -24,19 +25,28 @@ def missing_here(preset: Preset) -> list[str]:
 
 
 def lost(preset: Preset) -> list[Problem]:
-    """The files and folders that do not exist, under names that cannot be the Hub's."""
-    return [
-        Problem(key, f'there is no "{name}"')
-        for key, name in _elsewhere(preset)
-        if not _is_hub_id(key, name)
-    ]
+    """The files and folders that do not exist, under names that cannot be the Hub's, by key."""
+    gone: dict[str, list[str]] = {}
+    for key, name in _elsewhere(preset):
+        if not _is_hub_id(key, name):
+            where = "" if name.startswith(("/", "~")) else f" in {_here()}"
+            gone.setdefault(key, []).append(f'"{name}"{where}')
+    return [Problem(key, f"there is no {' and no '.join(names)}") for key, names in gone.items()]
+
+
+def _here() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError:  # it was removed
+        return "this folder"
 
 
 def _elsewhere(preset: Preset) -> Iterator[tuple[str, str]]:
-    """Keys and names of what is neither built in nor a file or a folder here."""
+    """Keys and names of what is neither built in nor here: a model's folder, a file of rows."""
     named = [(_MODEL, preset.model.name_or_path), *((_DATA, one) for one in preset.data.sources)]
     for key, name in named:
-        if not is_demo(name) and locations.local_path(name) is None:
+        path = locations.local_path(name)
+        if not is_demo(name) and (path is None or (key == _MODEL and not path.is_dir())):
             yield key, name
 
 

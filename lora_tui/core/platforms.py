@@ -165,12 +165,17 @@ def is_installed(module: str) -> bool:
 
 def cpu_has_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 in hardware; without, it is slower than float32."""
+    return bool({"amx_bf16", "avx512_bf16", "bf16"} & cpu_flags())
+
+
+def cpu_flags() -> set[str]:
+    """What the processor can do, in Linux's words; nothing where nobody says."""
     try:
         lines = Path("/proc/cpuinfo").read_text("ascii", "replace").splitlines()
     except OSError:
-        return False
+        return set()
     flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
-    return bool({"amx_bf16", "avx512_bf16", "bf16"} & set(flags.split()))
+    return set(flags.split())
 
 
 def weights_dtype(preset: Preset, platform: Platform) -> str:

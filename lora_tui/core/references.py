@@ -1,6 +1,5 @@
 """Which run a user means: by its id, the beginning of one, a name, or `last`."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from lora_tui.core import runs
@@ -22,7 +21,8 @@ def find(reference: str, folder: Path | None = None) -> Run:
         return found[0]
     if exact := [run for run in found if run.id == reference]:
         return exact[0]
-    named = [run for run in found if runs.read_info(run).get("name") == reference]
+    names = {run: str(runs.read_info(run).get("name", "")) for run in found}
+    named = [run for run, name in names.items() if name == reference]
     fitting = named or [run for run in found if reference and run.id.startswith(reference)]
     if len(fitting) == 1:
         return fitting[0]
@@ -33,11 +33,6 @@ def find(reference: str, folder: Path | None = None) -> Run:
         raise BadInput(
             f'There is no "{reference}" in {folder}.', "Type the name of a folder there."
         )
-    raise nothing(reference, found)
-
-
-def nothing(reference: str, found: Sequence[Run]) -> BadInput:
-    """What to say where none of the runs is meant."""
-    names = [str(runs.read_info(run).get("name") or run.id) for run in found]
-    said = f'There is no run "{reference}"{did_you_mean(reference, names)}'
-    return BadInput(said, "`lora-tui runs` lists them.")
+    known = (*names.values(), *(run.id for run in found))
+    said = f'There is no run "{reference}"{did_you_mean(reference, known)}'
+    raise BadInput(said, "`lora-tui runs` lists them.")

@@ -14,7 +14,7 @@ from lora_tui.core.estimate import estimate, read_shape
 from lora_tui.core.events import figure, whole
 from lora_tui.core.grids import Variant
 from lora_tui.core.measured import Measured
-from lora_tui.core.named import lost, missing_here
+from lora_tui.core.named import missing_here
 from lora_tui.core.parameters import count_trainable, read_base
 from lora_tui.core.platforms import Platform
 from lora_tui.core.presets import Preset, is_demo
@@ -240,7 +240,6 @@ def notes_of(asked: Asked, costs: Sequence[Cost], combinations: int) -> Iterator
             "nothing else of [lora], so it would be the same run again."
         )
     preset = asked.preset
-    yield from (f"{problem}." for problem in lost(preset))
     if missing := missing_here(preset):
         yield f"This needs the Hub: {' and '.join(missing)} {_are(missing)} not on this machine."
     if preset.model.trust_remote_code:

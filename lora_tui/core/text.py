@@ -5,6 +5,7 @@ import math
 import unicodedata
 from collections.abc import Iterable
 
+_FEW = 2
 _SAFE = {"\n", "\t"}
 
 
@@ -32,11 +33,11 @@ def one_line(text: str) -> str:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a sentence on a name that does not exist: the nearest that does, where one is.
 
-    One that `name` is a part of is near, too.
+    One that `name` is a part of, of some letters, is near, too.
     """
     names = list(dict.fromkeys(known))
     near = difflib.get_close_matches(name, names, n=1)
-    near += [one for one in names if name and name.lower() in one.lower()]
+    near += [one for one in names if len(name) > _FEW and name.lower() in one.lower()]
     return f"; did you mean {one_line(near[0])}?" if near else "."
 
 

@@ -52,7 +52,13 @@ def prepare(model: Any) -> bool:
     model.eval()
     try:
         return _keeps_rows_apart(model, _window(config))
-    except (TypeError, ValueError, RuntimeError, LookupError, AttributeError):  # none it can take
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+        LookupError,
+        AttributeError,
+    ):  # not its kind of batch
         return False
     finally:
         model.train(was_training)

@@ -85,19 +85,26 @@ def go_on(run: Run) -> bool:
     return True
 
 
+def release(run: Run) -> bool:
+    """Let a run go on that is paused, or held in the queue, or was to be; whether it was.
+
+    Raises:
+        LoraTuiError: its folder cannot be written.
+    """
+    ticket = tickets.read(run)
+    if ticket and ticket.held:
+        queue.release(run)
+        return True
+    return go_on(run)
+
+
 def toggle_pause(run: Run) -> bool:
     """Pause or hold a run, or let one go on that is or was to be; whether it is to wait now.
 
     Raises:
         LoraTuiError: it is not at work, or its folder cannot be written.
     """
-    if ticket := tickets.read(run):
-        if ticket.held:
-            queue.release(run)
-            return False
-        if queue.hold(run):
-            return True
-    if go_on(run):
+    if release(run):
         return False
     pause(run)
     return True

@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 
 from lora_tui.core import queue as tickets
 from lora_tui.core import runs
-from lora_tui.core.errors import BadInput, LoraTuiError
+from lora_tui.core.errors import LoraTuiError
 from lora_tui.core.locations import jobs_folder, local_path, reports_folder
 from lora_tui.core.named import lost
 from lora_tui.core.preset_files import changed, load
 from lora_tui.core.presets import Preset, is_demo
 from lora_tui.core.runs import Run
+from lora_tui.core.settings import SettingsError
 from lora_tui.core.slurm import forbid
 from lora_tui.core.summary import headline
 from lora_tui.jobs import control, machine, queue, slurm
@@ -167,10 +168,10 @@ def located(preset: Preset) -> Preset:
     """`preset` with local paths made absolute: the engine runs in another folder.
 
     Raises:
-        BadInput: paths it names do not exist.
+        SettingsError: paths it names do not exist.
     """
     if wrong := lost(preset):
-        raise BadInput("\n".join(f"{problem}." for problem in wrong), "Correct it in the preset.")
+        raise SettingsError("The preset names what is not here", wrong)
     sources = [_located(item) for item in preset.data.sources]
     changes = {
         "model.name_or_path": _located(preset.model.name_or_path),

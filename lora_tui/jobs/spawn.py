@@ -65,7 +65,6 @@ def _spawn(
     stdin: int,
     environment: Mapping[str, str | None],
 ) -> subprocess.Popen[bytes]:
-    own = {**engine_environment(), **environment}
     # A request to stop waits until the engine listens for it, and is not lost before.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     try:
@@ -77,7 +76,7 @@ def _spawn(
             stderr=subprocess.STDOUT,  # a file: an unread pipe would block it one day
             start_new_session=True,  # or a dropped connection would end it
             pass_fds=locked,
-            env={name: value for name, value in own.items() if value is not None},
+            env=engine_environment(environment),
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -92,17 +91,18 @@ def _spawn(
     return engine
 
 
-def engine_environment() -> dict[str, str]:
-    """What every engine is started with, beside variables of its own."""
-    chosen = os.environ.get("GLIBC_TUNABLES")
-    return {
-        **os.environ,
+def engine_environment(more: Mapping[str, str | None] | None = None) -> dict[str, str]:
+    """What an engine is started with: this process's environment, `more`, and its own."""
+    given = {**os.environ, **(more or {})}
+    chosen = given.get("GLIBC_TUNABLES")
+    own = {
         "PYTHONUNBUFFERED": "1",
         "PYTHONSAFEPATH": "1",
         "LORA_TUI_HOME": str(home()),
         # Of two that say the same the later one counts: the user's.
         "GLIBC_TUNABLES": f"{_HUGE_PAGES}:{chosen}" if chosen else _HUGE_PAGES,
     }
+    return {name: value for name, value in {**given, **own}.items() if value is not None}
 
 
 def _note_launch(run: Run) -> None:

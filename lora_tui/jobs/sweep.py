@@ -59,6 +59,8 @@ def _place(variants: Sequence[Variant]) -> tuple[Place, list[Problem]]:
             place = machine.place_of(one.preset)
             launch.located(one.preset)
             said = [Problem("", line) for line in refusals(one.preset, place.platform)]
+        except SettingsError as error:
+            said = error.problems
         except LoraTuiError as error:
             said = [Problem("", f"{error.summary} {error.hint}".strip())]
         for problem in said:

@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual import on, work
@@ -25,6 +25,9 @@ from lora_tui.tui.one_at_a_time import asks_to_quit
 from lora_tui.tui.screens.home import HomeScreen
 from lora_tui.tui.telling import Teller
 from lora_tui.tui.typeahead import TypeAhead
+
+if TYPE_CHECKING:
+    from lora_tui.tui.screens.quit import Going
 
 _MACHINE_EVERY = 10.0
 _QUEUE_EVERY = 30.0
@@ -142,13 +145,12 @@ class LoraTuiApp(TypeAhead, Reporting):
     @asks_to_quit
     async def action_quit(self) -> None:  # type: ignore[override]  # a worker, not a coroutine
         """Quit at once when nothing runs; else say first that runs go on."""
-        live = await asyncio.to_thread(_live_runs)
-        unsaved = [lost for screen in self.screen_stack if (lost := getattr(screen, "unsaved", ""))]
-        if live or unsaved:
-            from lora_tui.tui.screens.quit import question
+        from lora_tui.tui.screens.quit import question
 
-            if not await self.push_screen_wait(question(live, unsaved)):
-                return
+        live = await asyncio.to_thread(_going_on)
+        unsaved = [lost for screen in self.screen_stack if (lost := getattr(screen, "unsaved", ""))]
+        if (live or unsaved) and not await self.push_screen_wait(question(live, unsaved)):
+            return
         self.exit()
 
     def _handle_exception(self, error: Exception) -> None:
@@ -160,8 +162,10 @@ class LoraTuiApp(TypeAhead, Reporting):
             self.exit(return_code=1, message=Text(said))
 
 
-def _live_runs() -> list[Run]:
+def _going_on() -> list["Going"]:
     """What goes on without the app: runs and the queue, comparisons, merges and exports."""
+    from lora_tui.tui.screens.quit import Going
+
     folders = dict.fromkeys(map(locations.jobs_folder, ("train", "compare", "merge", "export")))
     live = [run for folder in folders for run in runs.list_runs(folder) if queue.is_open(run)]
-    return [run for run in live if runs.read_info(run).get("kind") not in _END_WITH_THE_APP]
+    return [job for job in map(Going.read, live) if job.kind not in _END_WITH_THE_APP]

@@ -28,7 +28,7 @@ _ESCAPE = "\x1b[27u"
 _ALONE = r"\x1b(?!\[[ -~]|O[ -~]|[bf\x7f\x08%s])"
 """An escape that neither starts a sequence nor stands for alt before a key of the enumeration."""
 
-_UNFINISHED = re.compile(r"\x1b(?:O|\[(?:2(?:0[01]?)?)?)?\Z")
+_UNFINISHED = re.compile(r"\x1b(?:O|\[(?:2(?:0[01]?)?)?|[]P_^][ -~]*\x1b?)?\Z")
 """What may turn into a sequence by what comes next, as far as it is looked for here."""
 
 _ANSWER = re.compile(r"\x1b[]P_^][^\x07\x1b]*(?:\x07|\x1b\\)")

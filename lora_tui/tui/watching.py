@@ -60,6 +60,11 @@ class Frame:
     """What it waits for in the queue."""
     gone: bool = False
 
+    @property
+    def waits(self) -> bool:
+        """Whether it goes on only when it is told to."""
+        return self.state == "paused" or self.standing.startswith("held")
+
 
 class Watch:
     """One run followed until the screen wants no more of it."""

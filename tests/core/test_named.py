@@ -28,17 +28,33 @@ def test_what_is_neither_built_in_nor_here_has_to_be_fetched(
     assert missing_here(changed(Preset(), local)) == []
 
 
-def test_a_path_that_is_not_there_is_lost_and_not_the_hubs() -> None:
+def test_a_path_that_is_not_there_is_lost_and_not_the_hubs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert lost(Preset()) == []
     gone = {"model.name_or_path": "./gone", "data.source": ["demo", "/no/rows.jsonl", "x.csv"]}
     preset = changed(Preset(), gone)
     assert missing_here(preset) == []
     assert [str(problem) for problem in lost(preset)] == [
-        'model.name_or_path: there is no "./gone"',
-        'data.source: there is no "/no/rows.jsonl"',
-        'data.source: there is no "x.csv"',
+        f'model.name_or_path: there is no "./gone" in {tmp_path}',
+        f'data.source: there is no "/no/rows.jsonl" and no "x.csv" in {tmp_path}',
     ]
     fetched = {"model.name_or_path": "a/m", "data.source": ["a/d:main", "/no/rows.jsonl"]}
     preset = changed(Preset(), fetched)
     assert missing_here(preset) == ["the model a/m", "the data a/d:main"]
     assert [problem.key for problem in lost(preset)] == ["data.source"]
+
+
+def test_a_model_is_a_folder_and_the_folder_one_is_in_may_be_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    (here / "m.gguf").write_text("")
+    preset = changed(Preset(), {"model.name_or_path": "./m.gguf", "data.source": "./m.gguf"})
+    assert [problem.key for problem in lost(preset)] == ["model.name_or_path"]
+    (here / "m.gguf").unlink()
+    here.rmdir()
+    assert all(problem.message.endswith("in this folder") for problem in lost(preset))

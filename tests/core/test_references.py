@@ -26,6 +26,8 @@ def test_runs_are_found_by_id_prefix_name_and_last() -> None:
         find("beta")
     with pytest.raises(BadInput, match=r'no run "alpa"; did you mean alpha\?'):
         find("alpa")
+    with pytest.raises(BadInput, match=f"did you mean {one.id}"):
+        find(one.id.replace("alpha", "alpa"))
     for wrong in ("gamma", "", "../x"):
         with pytest.raises(LoraTuiError, match="no run"):
             find(wrong)

@@ -52,6 +52,7 @@ def test_numbers(value: float | None, shown: str) -> None:
         ("smollm", "; did you mean smollm2-135m-chat?"),
         ("CHAT", "; did you mean smollm2-135m-chat?"),
         ("nobody", "."),
+        ("1", "."),
         ("", "."),
     ],
 )

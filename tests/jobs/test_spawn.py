@@ -1,4 +1,4 @@
-"""What engines are started with."""
+"""What engines are started with, told by Linux."""
 
 import os
 import subprocess
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.jobs.spawn import engine_environment
+from lora_tui.core import runs
+from lora_tui.core.presets import Preset
+from lora_tui.jobs.spawn import engine_environment, spawn
 
 _HUGE = """
 import ctypes
@@ -47,5 +49,10 @@ def test_engines_ask_for_large_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert flags(None) and "hg" not in flags(None)
     assert ("hg" in flags(engine_environment())) is gives_large_pages()
+    run = runs.create(Preset(name="p"))
+    with spawn(run, "train") as engine:
+        given = Path(f"/proc/{engine.pid}/environ").read_text("utf-8").split("\0")
+        engine.kill()
+    assert f"GLIBC_TUNABLES={engine_environment()['GLIBC_TUNABLES']}" in given
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=0")
     assert "hg" not in flags(engine_environment()), "the user's own choice counts"

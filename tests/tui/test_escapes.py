@@ -82,7 +82,10 @@ def test_escapes_in_a_paste_are_no_keys(sent: str, read: Read) -> None:
 
 
 def test_what_a_terminal_answers_is_no_key(read: Read) -> None:
-    assert read("j\x1b]11;rgb:0000/0000/0000\x07k\x1bP>|xterm\x1b\\\x1b") == ["j", "k", "escape"]
+    sent = "j\x1b]11;rgb:0000/0000/0000\x07k\x1bP>|xterm\x1b\\\x1b"
+    assert read(sent) == read(*sent) == ["j", "k", "escape"]
+    assert read("\x1b]") == ["escape", "right_square_bracket"], "nothing follows: two keys"
+    assert read("\x1b]\r") == ["escape", "right_square_bracket", "enter"]
 
 
 def test_a_console_of_linux_has_a_tab_of_its_own(

@@ -84,6 +84,8 @@ async def test_a_path_that_is_not_there_is_marked_until_it_is(
         await press(pilot, "3", "enter", "end", "ctrl+u")
         await press(pilot, *"rows.jsonl", "enter")
         assert "[data 1!]" in shown(pilot) and 'there is no "rows.jsonl"' in shown(pilot)
+        await press(pilot, "2", "j", "enter", "end", "ctrl+u", "0", "enter", "3")
+        assert "[data 1!]" in shown(pilot) and "lora 1!" in shown(pilot), "all at once"
         (tmp_path / "rows.jsonl").write_text("{}\n")
         form.count()
         await press(pilot)

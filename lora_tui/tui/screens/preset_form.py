@@ -1,6 +1,6 @@
 """The preset form: a tab a table, a line a setting, and beside them what follows from it all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -21,8 +21,7 @@ from lora_tui.core.advice import Advice
 from lora_tui.core.draft import Draft
 from lora_tui.core.measured import Measured, collect
 from lora_tui.core.preset_files import Entry
-from lora_tui.core.presets import TABLES
-from lora_tui.core.settings import Knob, Problem
+from lora_tui.core.settings import Knob
 from lora_tui.tui import (
     advice_flows,
     advice_words,
@@ -64,7 +63,7 @@ class PresetForm(Screen[None], Reporting):
         Binding("shift+tab,left_square_bracket", "table(-1)", "table before", show=False),
         *(
             Binding(str(at), f"go_to_table({at - 1})", table, show=False)
-            for at, table in enumerate(TABLES, 1)
+            for at, table in enumerate(presets.TABLES, 1)
         ),
         Binding("j,down", "move(1)", "down", show=False),
         Binding("k,up", "move(-1)", "up", show=False),
@@ -98,7 +97,7 @@ class PresetForm(Screen[None], Reporting):
         self._was = Draft.of(entry.preset)
         self._measured: list[Measured] | None = None
         self._advices: Sequence[Advice] = ()
-        self._lost: Sequence[Problem] = ()
+        self._lost: Mapping[str, tuple[str, str]] = {}
         self._fields = {item.key: SettingField(item) for item in presets.all_knobs()}
         self.set_reactive(PresetForm.draft, self._was)
 
@@ -106,7 +105,7 @@ class PresetForm(Screen[None], Reporting):
         yield TitleBar()
         with Container(id="body"):
             with ContentSwitcher(id="tables", initial="model", classes="pane"):
-                for table in TABLES:
+                for table in presets.TABLES:
                     with Fields(id=table):
                         fields = self._fields.values()
                         yield from (field for field in fields if field.item.table == table)
@@ -126,10 +125,12 @@ class PresetForm(Screen[None], Reporting):
         self.count()
 
     def _show_fields(self) -> None:
-        found = (*self._lost, *self.draft.problems[::-1])  # the last of a key counts
-        self._problems = {problem.key: problem.message for problem in found}
+        self._problems = {one.key: one.message for one in reversed(self.draft.problems)}
         for key, field in self._fields.items():
             field.text = self.draft.text(field.item)
+            text, message = self._lost.get(key, ("", ""))
+            if message and text == field.text:  # else it is being looked for
+                self._problems.setdefault(key, message)
             field.problem = self._problems.get(key, "")
             field.changed = self.draft.text(field.item) != self._was.text(field.item)
         self._show_place()
@@ -138,7 +139,7 @@ class PresetForm(Screen[None], Reporting):
     def _show_place(self) -> None:
         switcher = self.query_one(ContentSwitcher)
         parts: list[Part] = []
-        for table in TABLES:
+        for table in presets.TABLES:
             wrong = sum(key.startswith(f"{table}.") for key in self._problems)
             words = f"{table} {wrong}!" if wrong else table
             here = table == switcher.current
@@ -170,9 +171,8 @@ class PresetForm(Screen[None], Reporting):
 
     def on_preset_form_counted(self, message: Counted) -> None:
         self.query_one(Follows).forecast = message.found
-        if self._lost != message.found.lost:
-            self._lost = message.found.lost
-            self._show_fields()
+        self._lost = message.found.lost
+        self._show_fields()
         self._advices = message.advices
         self._show_advice()
 
@@ -191,10 +191,8 @@ class PresetForm(Screen[None], Reporting):
     @property
     def _field(self) -> SettingField | None:
         """The line one is on, also while an input stands in it."""
-        focused = self.focused
-        if isinstance(focused, SettingField):
-            return focused
-        return focused.parent if focused and isinstance(focused.parent, SettingField) else None
+        around = (self.focused, self.focused.parent if self.focused else None)
+        return next((one for one in around if isinstance(one, SettingField)), None)
 
     def _lines(self) -> list[SettingField]:
         table = self.query_one(ContentSwitcher).current
@@ -207,12 +205,12 @@ class PresetForm(Screen[None], Reporting):
         self.set_focus(lines[min(max(place + by, 0), len(lines) - 1)])
 
     def action_table(self, by: int) -> None:
-        names = list(TABLES)
+        names = list(presets.TABLES)
         here = names.index(self.query_one(ContentSwitcher).current or "")
         self.action_go_to_table((here + by) % len(names))
 
     def action_go_to_table(self, place: int) -> None:
-        self.query_one(ContentSwitcher).current = list(TABLES)[place]
+        self.query_one(ContentSwitcher).current = list(presets.TABLES)[place]
         self.set_focus(self._lines()[0])
         self._show_place()
 

@@ -1,6 +1,8 @@
 """Quitting while runs are live, or changes unsaved: says what goes on and what is lost."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 from lora_tui.core import runs
 from lora_tui.core.runs import Run
@@ -10,19 +12,37 @@ from lora_tui.tui.look import glyph
 from lora_tui.tui.screens.confirm import Confirm
 
 _NAMED = 5
-_WAIT = ("paused", "held")
 _WIDTH = 54
 _NOUNS = {"train": "run", "compare": "comparison", "merge": "merge", "export": "export"}
 
 
-def question(live: Sequence[Run], unsaved: Sequence[str] = ()) -> Confirm:
+@dataclass(frozen=True, slots=True)
+class Going:
+    """A job that goes on without the app: its id, kind and state, `held` where it is."""
+
+    id: str
+    kind: str
+    state: str
+
+    @classmethod
+    def read(cls, run: Run) -> Self:
+        """What its files say, which takes a moment."""
+        line = headline(run)
+        state = "held" if line.ticket and line.ticket.held else line.state
+        return cls(run.id, str(runs.read_info(run).get("kind", "train")), state)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it goes on only when it is told to."""
+        return self.state in ("paused", "held")
+
+
+def question(live: Sequence[Going], unsaved: Sequence[str] = ()) -> Confirm:
     """The dialogue that names what goes on; enter quits where nothing is lost by it."""
-    states = [_state(run) for run in live]
-    lines = [_line(run, state) for run, state in zip(live, states, strict=True)][:_NAMED]
+    lines = [_line(job) for job in live[:_NAMED]]
     if len(live) > _NAMED:
         lines.append(f"  and {len(live) - _NAMED} more")
-    one = len(live) == 1
-    going = [run for run, state in zip(live, states, strict=True) if state not in _WAIT]
+    one, going = len(live) == 1, [job for job in live if not job.waits]
     if live:
         lines += ["", f"Open lora-tui again and {'it is' if one else 'they are'} back here."]
     if unsaved:
@@ -31,7 +51,8 @@ def question(live: Sequence[Run], unsaved: Sequence[str] = ()) -> Confirm:
         go = "goes" if len(going) == 1 else "go"
         title = f"{len(going)} {_noun(going)} {go} on without this app"
     elif live:
-        what, where = ("paused ", ", in memory") if "held" not in states else ("", "")
+        is_held = any(job.state == "held" for job in live)
+        what, where = ("", "") if is_held else ("paused ", ", in memory")
         title = f"{len(live)} {what}{'run waits' if one else 'runs wait'} on{where}"
     else:
         title = "Unsaved changes"
@@ -39,18 +60,13 @@ def question(live: Sequence[Run], unsaved: Sequence[str] = ()) -> Confirm:
     return Confirm(title, text, yes="quit", no="stay", enter=not unsaved)
 
 
-def _line(run: Run, state: str) -> str:
-    beside = f" ({state})" if state in _WAIT else ""
-    shown = "queued" if state == "held" else state
-    return f"  {glyph(shown)} {cut(run.id, _WIDTH - len(beside))}{beside}"
+def _line(job: Going) -> str:
+    beside = f" ({job.state})" if job.waits else ""
+    shown = "queued" if job.state == "held" else job.state
+    return f"  {glyph(shown)} {cut(job.id, _WIDTH - len(beside))}{beside}"
 
 
-def _noun(live: Sequence[Run]) -> str:
-    kinds = {runs.read_info(run).get("kind", "train") for run in live}
+def _noun(live: Sequence[Going]) -> str:
+    kinds = {job.kind for job in live}
     noun = _NOUNS.get(kinds.pop(), "job") if len(kinds) == 1 else "job"
     return noun if len(live) == 1 else f"{noun}s"
-
-
-def _state(run: Run) -> str:
-    line = headline(run)
-    return "held" if line.ticket and line.ticket.held else line.state

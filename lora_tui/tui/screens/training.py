@@ -41,6 +41,7 @@ from lora_tui.tui.widgets.run_list import PAUSE, RESUME
 _STOP = "End after this step; checkpoint and adapter are saved"
 _CURVE = "Loss, learning rate, gradient norm, tokens a second"
 _BACK = "Leave; the run goes on"
+_GO_ON = "Where it waits: in memory, or in the queue"
 _MERGE = "Write its adapter into the base"
 _EXPORT = "Write its result as GGUF files"
 _ADVICE = "What experience says of this run; enter there makes a new preset"
@@ -61,7 +62,7 @@ class TrainingScreen(Reporting, Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "stop", "stop and save", id="training.stop", tooltip=_STOP),
         Binding("p", "pause", "pause", id="training.pause", tooltip=PAUSE),
-        Binding("p", "go_on", "go on", show=False, id="training.go_on", tooltip=RESUME),
+        Binding("p", "go_on", "go on", show=False, id="training.go_on", tooltip=_GO_ON),
         Binding("R", "resume", "resume", key_display="R", id="training.resume", tooltip=RESUME),
         Binding("l", "next_curve", "curve", id="training.curve", tooltip=_CURVE),
         Binding("z", "log_scale", "scale", id="training.scale", tooltip="Linear or logarithmic"),
@@ -198,9 +199,9 @@ class TrainingScreen(Reporting, Screen[None]):
         if action == "stop":
             return frame is not None and frame.state in states.STOPPABLE
         if action == "pause":
-            return frame is not None and frame.state in states.PAUSABLE - {"paused"}
-        if action == "go_on":  # as `resume`, which the footer shows
-            return frame is not None and frame.state == "paused"
+            return frame is not None and frame.state in states.PAUSABLE and not frame.waits
+        if action == "go_on":
+            return frame is not None and frame.waits
         if action == "resume":
             return frame is not None and frame.state in {*states.RESUMABLE, "finished"}
         if action in {"merge", "export"}:
@@ -267,7 +268,11 @@ class TrainingScreen(Reporting, Screen[None]):
         if self._asked != "stop":
             self._show_asked("pause" if is_held else "")
 
-    action_go_on = action_pause
+    @asks
+    async def action_go_on(self) -> None:
+        """Let the run go on where it waits."""
+        await asyncio.to_thread(control.release, self.run)
+        self._wanted.wake()
 
     def _show_asked(self, what: str) -> None:
         self._asked = what
@@ -283,4 +288,4 @@ class TrainingScreen(Reporting, Screen[None]):
 
 def _keys(frame: Frame) -> tuple[object, ...]:
     """What decides which keys are offered."""
-    return frame.state, bool(frame.snapshot.warnings), bool(frame.snapshot.samples)
+    return frame.state, frame.waits, bool(frame.snapshot.warnings), bool(frame.snapshot.samples)

@@ -32,10 +32,10 @@ class Detail(Static):
             )
             return
         missing = " and ".join(row.missing)
-        needs = "".join(f" {problem}." for problem in row.lost)
-        needs += f" Needs the Hub, or local copies, for {missing}." if missing else ""
+        lost = "".join(f"{problem}. " for problem in row.lost)
+        needs = f" Needs the Hub, or local copies, for {missing}." if missing else ""
         own = "" if entry.shipped else "Yours. "
-        self._say(entry.name, f"{own}{entry.preset.description}{needs}")
+        self._say(entry.name, f"{lost}{own}{entry.preset.description}{needs}")
 
     def show_run(self, line: Headline | None) -> None:
         """Say when a run began, and the whole reason of a failure."""

@@ -36,10 +36,11 @@ class PresetRow:
     def content(self, width: int) -> Content:
         """Name and rank; the place too where there is room."""
         entry = self.entry
-        if entry.preset is None:
+        if entry.preset is None or self.lost:
             mark = "x" if ascii_only() else "✗"
+            word = f" {mark} {'broken' if entry.preset is None else 'gone'}"
             return Content.assemble(
-                (left(entry.name, width - 9), "$text"), (f" {mark} broken", "$text-error")
+                (left(entry.name, width - len(word)), "$text"), (word, "$text-error")
             )
         lora = entry.preset.lora
         rank = "full" if lora.method == "full" else f"r{lora.r}"
@@ -47,17 +48,13 @@ class PresetRow:
         tail = [(" " + right(rank, _RANK), "$foreground-muted")]
         if width >= _WIDE:
             name_width -= _PLACE
-            tail.append((" " + right(self._place(), _PLACE - 1), "$foreground-muted"))
+            place = "hub" if self.missing else ("cpu" if _is_demo(entry) else "here")
+            tail.append((" " + right(place, _PLACE - 1), "$foreground-muted"))
         return Content.assemble((left(entry.name, name_width), "$text"), *tail)
 
-    def _place(self) -> str:
-        """Where its model and its rows are."""
-        assert self.entry.preset is not None
-        if self.lost:
-            return "gone"
-        if self.missing:
-            return "hub"
-        return "cpu" if is_demo(self.entry.preset.model.name_or_path) else "here"
+
+def _is_demo(entry: Entry) -> bool:
+    return entry.preset is not None and is_demo(entry.preset.model.name_or_path)
 
 
 def read_rows() -> tuple[PresetRow, ...]:

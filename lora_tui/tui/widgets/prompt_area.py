@@ -1,5 +1,6 @@
 """Where a prompt is typed or pasted: enter sends it, line breaks of a paste are kept."""
 
+import re
 from dataclasses import replace
 from typing import ClassVar
 
@@ -67,7 +68,7 @@ class PromptArea(SafeTextArea):
 
     def paste(self, text: str) -> None:
         """Insert what was copied, without the line break that a whole line is copied with."""
-        self.put(text.rstrip("\r\n"))
+        self.put(re.sub(r"(?<=.)(\r\n|\r|\n)\Z", "", text, flags=re.DOTALL))
 
     async def _on_paste(self, event: events.Paste) -> None:
         event.prevent_default()
