@@ -12,9 +12,10 @@ from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.screens.ask import Ask
 from lora_tui.tui.screens.choose import Choose
 from lora_tui.tui.screens.home import HomeScreen
+from lora_tui.tui.screens.notice import Notice
 from lora_tui.tui.screens.preset_form import PresetForm
 
-from .conftest import settled, shown, toasts
+from .conftest import settled, shown
 from .data_reports import (
     PRESET,
     ready,
@@ -144,5 +145,5 @@ async def test_home_says_what_is_wrong_with_a_path_and_opens_nothing() -> None:
         await settled(pilot)
         assert "d data" in shown(pilot)
         await press(pilot, "G", "d")
-        assert isinstance(pilot.app.screen, HomeScreen)
-        assert 'there is no "/no/such.jsonl"' in toasts(pilot)
+        assert isinstance(pilot.app.screen, Notice)
+        assert 'there is no "/no/such.jsonl"' in shown(pilot)

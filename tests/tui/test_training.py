@@ -237,6 +237,16 @@ async def test_events_that_are_missing_or_garbage_are_said_to_be(
         assert "events are missing or cannot be read" in shown(pilot)
 
 
+async def test_the_keys_of_a_held_run_release_it(make_run: Maker) -> None:
+    run = make_run("r", "queued")  # held
+    async with LoraTuiApp(open_run=run).run_test(size=SIZE) as pilot:
+        await drawn(pilot)
+        assert "p releases it" in shown(pilot)
+        bound = pilot.app.screen.active_bindings.values()
+        keys = {one.binding.action for one in bound if one.enabled}
+        assert "go_on" in keys and "pause" not in keys
+
+
 async def test_events_with_odd_fields_are_survived(screen_of: Callable[..., Run]) -> None:
     run = screen_of(steps=5)
     with run.events.open("ab") as file:

@@ -157,8 +157,10 @@ async def test_p_pauses_a_run_and_lets_it_go_on(screen_of: Callable[..., Run]) -
         say(run, 400.0, "paused", step=312)
         await eventually(pilot, lambda: "paused: all stays in memory  p goes on" in shown(pilot))
         assert "‖ paused" in shown(pilot).splitlines()[0] and "ends" not in figures(pilot)
-        footer = shown(pilot).splitlines()[-1]
-        assert "R resume" in footer and "p pause" not in footer
+        await eventually(
+            pilot,
+            lambda: "R resume" in (keys := shown(pilot).splitlines()[-1]) and "p pause" not in keys,
+        )
         await pilot.press("p")
         await eventually(pilot, lambda: not run.pause.exists())
         say(run, 460.0, "resumed", step=312, waited=60.0)
