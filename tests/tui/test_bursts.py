@@ -38,8 +38,8 @@ def test_typing_in_the_filter_opens_nothing(make_run: Maker) -> None:
         terminal.press("/")
         terminal.wait_for("show only")
         terminal.press("json")
-        terminal.wait_for("1 of 2 with json")
-        assert "other" not in terminal.text and "Name of" not in terminal.text
+        terminal.wait_for(lambda text: "1 of 2 with json" in text and "other" not in text)
+        assert "Name of" not in terminal.text
 
 
 def test_moving_ahead_in_the_form(make_run: Maker) -> None:
@@ -107,8 +107,8 @@ def test_keys_after_one_that_opens_a_dialogue_are_for_the_dialogue(
             terminal.press(side)
             terminal.settle()
         terminal.press("nquick\r")
-        terminal.wait_for("[model]")  # typed over what was suggested, accepted, and saved
-        assert "quick  saved" in terminal.text
+        # Typed over what was suggested, accepted, and saved.
+        terminal.wait_for(lambda text: "[model]" in text and "quick  saved" in text)
 
 
 def test_train_and_accept_in_one_burst_starts_a_run(make_run: Maker) -> None:
@@ -166,8 +166,7 @@ def test_a_key_right_after_enter_is_not_typed_into_the_field() -> None:
         terminal.press("3\r")  # the data table's first line, source
         terminal.wait_for("accept")
         terminal.press("x\rj")
-        terminal.wait_for("▸weights")
-        assert "demox" in terminal.text
+        terminal.wait_for(lambda text: "▸weights" in text and "demox" in text)
         assert "demoxj" not in terminal.text
 
 
