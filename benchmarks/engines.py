@@ -1,6 +1,7 @@
 """A job's engine as a process, started and waited for without the app."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,6 @@ from typing import Any, NoReturn
 from benchmarks.tables import REPOSITORY
 from lora_tui.core.runs import Run
 from lora_tui.engine import train
-from lora_tui.jobs.spawn import engine_environment
 
 
 def start(run: Run, job: str = "train") -> subprocess.Popen[bytes]:
@@ -23,7 +23,7 @@ def start(run: Run, job: str = "train") -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**engine_environment(), "PYTHONPATH": str(REPOSITORY)},
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         )
 
 

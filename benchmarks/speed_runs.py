@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +22,6 @@ from benchmarks.stock.watching import FIGURES, HALF, WHOLE
 from benchmarks.tables import REPOSITORY
 from lora_tui.core import locations, preset_files, runs
 from lora_tui.core.runs import Run
-from lora_tui.jobs.spawn import engine_environment
 
 TRAIN = 1_000
 STOCK = {
@@ -85,7 +84,7 @@ class Bench:
         for name in (*figures.LORA, *figures.FULL)[:: 1 if number % 2 else -1]:
             print(name, file=sys.stderr, flush=True)
             self._forget_rows()
-            found[name], kept[name] = self._script(name) if name in STOCK else self.own(name)
+            found[name], kept[name] = self._script(name) if name in STOCK else self._own(name)
         self._judge([self.model, *(one for pair in kept.values() for one in pair)])
         for name, (half, whole) in kept.items():
             base, middle, last = (self.known[digest(one)] for one in (self.model, half, whole))
@@ -112,7 +111,7 @@ class Bench:
         """What a module of the benchmarks found out about a run of the engine."""
         run = self._run(figures.OWN, steps, "training.save_steps=0", "training.eval_steps=0")
         out = self.folder / f"{module}.json"
-        self._python(module, run.path, out, environment=engine_environment())
+        self._python(module, run.path, out)
         return json.loads(out.read_text("utf-8"))
 
     def _forget_rows(self) -> None:
@@ -132,8 +131,7 @@ class Bench:
         whole = out / WHOLE
         return Measured(**told, to_first_step=first, saved=weight(whole)), (out / HALF, whole)
 
-    def own(self, name: str) -> tuple[Measured, Kept]:
-        """A run of the engine from its start to its end, and the weights it left."""
+    def _own(self, name: str) -> tuple[Measured, Kept]:
         half = self.steps // 2
         each = (f"training.save_steps={half}", f"training.eval_steps={half}")
         run = self._run(name, self.steps, *each)
@@ -154,9 +152,7 @@ class Bench:
         self._python(f"stock.{script}", *given, out, *options)
         return dict(json.loads((out / FIGURES).read_text("utf-8")))
 
-    def _python(
-        self, module: str, *arguments: object, environment: Mapping[str, str] = os.environ
-    ) -> str:
+    def _python(self, module: str, *arguments: object) -> str:
         """Run a module of the benchmarks to its end; what it printed.
 
         Raises:
@@ -172,7 +168,7 @@ class Bench:
             text=True,
             check=False,
             env={
-                **environment,
+                **os.environ,
                 "PYTHONPATH": str(REPOSITORY),
                 "HF_HOME": str(self.folder / "huggingface"),
                 "HF_HUB_OFFLINE": "1",

@@ -16,10 +16,6 @@ from lora_tui.core.events import Event, figure
 from lora_tui.core.locations import home
 from lora_tui.core.runs import Run
 
-_HUGE_PAGES = "glibc.malloc.hugetlb=1"
-"""Large pages where the kernel gives them to who asks, its usual setting: tensors that come and go
-cost less. Where it always or never gives them, or glibc is older than 2.35, nothing changes."""
-
 
 def spawn(
     run: Run,
@@ -65,6 +61,13 @@ def _spawn(
     stdin: int,
     environment: Mapping[str, str | None],
 ) -> subprocess.Popen[bytes]:
+    own: dict[str, str | None] = {
+        **os.environ,
+        **environment,
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONSAFEPATH": "1",
+        "LORA_TUI_HOME": str(home()),
+    }
     # A request to stop waits until the engine listens for it, and is not lost before.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     try:
@@ -76,7 +79,7 @@ def _spawn(
             stderr=subprocess.STDOUT,  # a file: an unread pipe would block it one day
             start_new_session=True,  # or a dropped connection would end it
             pass_fds=locked,
-            env=engine_environment(environment),
+            env={name: value for name, value in own.items() if value is not None},
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -89,20 +92,6 @@ def _spawn(
         engine.wait()
         raise
     return engine
-
-
-def engine_environment(more: Mapping[str, str | None] | None = None) -> dict[str, str]:
-    """What an engine is started with: this process's environment, `more`, and its own."""
-    given = {**os.environ, **(more or {})}
-    chosen = given.get("GLIBC_TUNABLES")
-    own = {
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONSAFEPATH": "1",
-        "LORA_TUI_HOME": str(home()),
-        # Of two that say the same the later one counts: the user's.
-        "GLIBC_TUNABLES": f"{_HUGE_PAGES}:{chosen}" if chosen else _HUGE_PAGES,
-    }
-    return {name: value for name, value in {**given, **own}.items() if value is not None}
 
 
 def _note_launch(run: Run) -> None:
