@@ -140,6 +140,11 @@ def watching(repeats: int, seconds: float) -> list[Line]:
     return lines
 
 
+def shows(app: Terminal, wanted: str) -> bool:
+    """Whether a text comes within ten seconds."""
+    return app.pump(10.0, lambda: wanted in app.text)
+
+
 def share(app: Terminal, seconds: float) -> float:
     before, began = app.cpu_seconds, time.perf_counter()
     app.pump(seconds)
@@ -166,9 +171,7 @@ def opening_a_long_run(steps: int, repeats: int) -> list[Line]:
                     if "reading" not in app.text:
                         break
                     pressed = app.press("l")
-                    wanted = f"─ {curves[number % 4]} – "
-                    answered = app.pump(10.0, lambda w=wanted: w in app.text)  # type: ignore[misc]  # bound at once
-                    if answered:
+                    if shows(app, f"─ {curves[number % 4]} – "):
                         answers.append(1000 * (time.perf_counter() - pressed))
                     app.pump(0.15)
                 exact.append(app.wait_for(lambda text: "reading" not in text) - began)

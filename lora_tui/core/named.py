@@ -25,13 +25,21 @@ def missing_here(preset: Preset) -> list[str]:
 
 
 def lost(preset: Preset) -> list[Problem]:
-    """The files and folders that do not exist, under names that cannot be the Hub's, by key."""
+    """The files and folders that do not exist, under names that cannot be the Hub's, by key.
+
+    A file under the name of a model is none, either.
+    """
     gone: dict[str, list[str]] = {}
     for key, name in _elsewhere(preset):
         if not _is_hub_id(key, name):
             where = "" if name.startswith(("/", "~")) else f" in {_here()}"
             gone.setdefault(key, []).append(f'"{name}"{where}')
-    return [Problem(key, f"there is no {' and no '.join(names)}") for key, names in gone.items()]
+    found = [Problem(key, f"there is no {' and no '.join(names)}") for key, names in gone.items()]
+    model = preset.model.name_or_path
+    path = None if is_demo(model) else locations.local_path(model)
+    if path is not None and not path.is_dir():
+        found.insert(0, Problem(_MODEL, f'"{model}" is a file, and a model is a folder'))
+    return found
 
 
 def _here() -> str:
@@ -42,11 +50,10 @@ def _here() -> str:
 
 
 def _elsewhere(preset: Preset) -> Iterator[tuple[str, str]]:
-    """Keys and names of what is neither built in nor here: a model's folder, a file of rows."""
+    """Keys and names of what is neither built in nor here."""
     named = [(_MODEL, preset.model.name_or_path), *((_DATA, one) for one in preset.data.sources)]
     for key, name in named:
-        path = locations.local_path(name)
-        if not is_demo(name) and (path is None or (key == _MODEL and not path.is_dir())):
+        if not is_demo(name) and locations.local_path(name) is None:
             yield key, name
 
 

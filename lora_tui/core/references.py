@@ -21,7 +21,7 @@ def find(reference: str, folder: Path | None = None) -> Run:
         return found[0]
     if exact := [run for run in found if run.id == reference]:
         return exact[0]
-    names = {run: str(runs.read_info(run).get("name", "")) for run in found}
+    names = {run: runs.read_info(run).get("name") for run in found}
     named = [run for run, name in names.items() if name == reference]
     fitting = named or [run for run in found if reference and run.id.startswith(reference)]
     if len(fitting) == 1:
@@ -33,6 +33,6 @@ def find(reference: str, folder: Path | None = None) -> Run:
         raise BadInput(
             f'There is no "{reference}" in {folder}.', "Type the name of a folder there."
         )
-    known = (*names.values(), *(run.id for run in found))
+    known = [*(str(name) for name in names.values() if name), *(run.id for run in found)]
     said = f'There is no run "{reference}"{did_you_mean(reference, known)}'
     raise BadInput(said, "`lora-tui runs` lists them.")

@@ -1,5 +1,7 @@
 """Batches without padding: their rows lie one behind the other, and are proven to stay apart."""
 
+import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,7 +9,7 @@ import torch
 from torch.nn.functional import pad
 from transformers import DataCollatorWithFlattening
 
-from lora_tui.engine import row_attention
+from lora_tui.engine import failures, row_attention
 from lora_tui.engine.masking import IGNORED
 
 _flatten = DataCollatorWithFlattening(return_flash_attn_kwargs=True)
@@ -38,6 +40,10 @@ _SAME = {torch.float32: 1e-5}
 """How far where only experts get other numbers of tokens; else not at all: a leak is as small."""
 
 
+_REFUSALS = (TypeError, ValueError, RuntimeError, LookupError, AttributeError)
+"""How a model says that it cannot take such a batch; the log keeps the words."""
+
+
 def prepare(model: Any) -> bool:
     """Make the model compute such batches, where it is one that can; say whether it does.
 
@@ -52,13 +58,8 @@ def prepare(model: Any) -> bool:
     model.eval()
     try:
         return _keeps_rows_apart(model, _window(config))
-    except (
-        TypeError,
-        ValueError,
-        RuntimeError,
-        LookupError,
-        AttributeError,
-    ):  # not its kind of batch
+    except _REFUSALS:
+        print(failures.without_tokens(traceback.format_exc()), file=sys.stderr, flush=True)
         return False
     finally:
         model.train(was_training)

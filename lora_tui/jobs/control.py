@@ -89,7 +89,7 @@ def release(run: Run) -> bool:
     """Let a run go on that is paused, or held in the queue, or was to be; whether it was.
 
     Raises:
-        LoraTuiError: its folder cannot be written.
+        LoraTuiError: its folder or the queue cannot be written, or SLURM refuses.
     """
     ticket = tickets.read(run)
     if ticket and ticket.held:

@@ -52,9 +52,14 @@ def test_a_model_is_a_folder_and_the_folder_one_is_in_may_be_gone(
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
-    (here / "m.gguf").write_text("")
-    preset = changed(Preset(), {"model.name_or_path": "./m.gguf", "data.source": "./m.gguf"})
-    assert [problem.key for problem in lost(preset)] == ["model.name_or_path"]
-    (here / "m.gguf").unlink()
+    for name in ("m.gguf", "gpt2"):  # also where the Hub has a model of that name
+        (here / name).write_text("")
+        preset = changed(Preset(), {"model.name_or_path": name, "data.source": name})
+        (problem,) = lost(preset)
+        assert str(problem) == f'model.name_or_path: "{name}" is a file, and a model is a folder'
+        assert missing_here(preset) == []
+        (here / name).unlink()
     here.rmdir()
+    preset = changed(Preset(), {"model.name_or_path": "./m", "data.source": "./rows.csv"})
+    assert len(lost(preset)) == 2
     assert all(problem.message.endswith("in this folder") for problem in lost(preset))

@@ -28,6 +28,8 @@ def test_runs_are_found_by_id_prefix_name_and_last() -> None:
         find("alpa")
     with pytest.raises(BadInput, match=f"did you mean {one.id}"):
         find(one.id.replace("alpha", "alpa"))
-    for wrong in ("gamma", "", "../x"):
+    nameless = runs.create(Preset(), name="x")
+    (nameless.path / "run.json").write_text("{}")
+    for wrong in ("gamma", "", "../x", "None"):
         with pytest.raises(LoraTuiError, match="no run"):
             find(wrong)

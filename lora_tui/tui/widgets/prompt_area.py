@@ -1,6 +1,5 @@
 """Where a prompt is typed or pasted: enter sends it, line breaks of a paste are kept."""
 
-import re
 from dataclasses import replace
 from typing import ClassVar
 
@@ -61,14 +60,14 @@ class PromptArea(SafeTextArea):
         self.clear()
 
     def put(self, text: str) -> None:
-        """Insert a text where the cursor is, with its lines."""
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        """Insert a text where the cursor is."""
         if done := self._replace_via_keyboard(text, *self.selection):
             self.move_cursor(done.end_location)
 
     def paste(self, text: str) -> None:
         """Insert what was copied, without the line break that a whole line is copied with."""
-        self.put(re.sub(r"(?<=.)(\r\n|\r|\n)\Z", "", text, flags=re.DOTALL))
+        lines = text.replace("\r\n", "\n").replace("\r", "\n")
+        self.put(lines.removesuffix("\n") or lines)
 
     async def _on_paste(self, event: events.Paste) -> None:
         event.prevent_default()
