@@ -208,8 +208,8 @@ def profile_table(found: Sequence[tuple[float, int, str]], steps: int) -> list[s
     """The costliest operators of a step by the time spent in themselves."""
     total = sum(seconds for seconds, _, _ in found)
     return [
-        f"Where a step of `{OWN}` spends its time, by torch's profiler over {steps} steps. A",
-        f"watched step takes {short(total / steps)} s; watching lengthens most what is called most often.",
+        f"Where a step of `{OWN}` spends its time, by torch's profiler over {steps} steps;",
+        f"watched, a step takes {short(total / steps)} s, and what is called most often gains most.",
         "",
         "| operator | own seconds a step | share | calls a step |",
         "|---|--:|--:|--:|",
