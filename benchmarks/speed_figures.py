@@ -209,7 +209,7 @@ def profile_table(found: Sequence[tuple[float, int, str]], steps: int) -> list[s
     total = sum(seconds for seconds, _, _ in found)
     return [
         f"Where a step of `{OWN}` spends its time, by torch's profiler over {steps} steps;",
-        f"watched, a step takes {short(total / steps)} s, and what is called most often gains most.",
+        f"watched, a step takes {short(total / steps)} s; what is called most often grows most.",
         "",
         "| operator | own seconds a step | share | calls a step |",
         "|---|--:|--:|--:|",
