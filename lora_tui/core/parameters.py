@@ -85,7 +85,9 @@ def read_base(name_or_path: str, revision: str = "") -> Base:
     """
     folder = model_folder(name_or_path, revision)
     if folder is None and not locations.is_hub_id(name_or_path):
-        raise LoraTuiError(f'There is no "{name_or_path}".', "Name a model's folder, or a Hub id.")
+        raise LoraTuiError(
+            f'There is no model at "{name_or_path}".', "Name its folder, or a Hub id."
+        )
     if folder is None:
         raise LoraTuiError(
             f"{name_or_path} is not on this machine yet.",

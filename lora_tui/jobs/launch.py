@@ -171,7 +171,7 @@ def located(preset: Preset) -> Preset:
         SettingsError: paths it names do not exist.
     """
     if wrong := lost(preset):
-        raise SettingsError("The preset names what is not here", wrong)
+        raise SettingsError("The settings name what is not here", wrong)
     sources = [_located(item) for item in preset.data.sources]
     changes = {
         "model.name_or_path": _located(preset.model.name_or_path),

@@ -92,7 +92,7 @@ def foot(frame: Frame, width: int, *, asked: str) -> Row:
     if frame.state == "paused":
         return (
             ("paused: all stays in memory", "warn"),
-            ("  p goes on, s saves and ends it", "muted"),
+            ("  p or R goes on, s saves and ends it", "muted"),
         )
     if frame.standing:
         keys = "p releases it" if frame.standing.startswith("held") else "p holds it"

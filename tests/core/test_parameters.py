@@ -136,7 +136,7 @@ def test_shards_and_the_hub_cache(
         assert parameters.model_folder(missing) is None
     with pytest.raises(LoraTuiError, match="not on this machine"):
         read_base("nobody/nothing")
-    with pytest.raises(LoraTuiError, match=r'There is no "\./gone"'):
+    with pytest.raises(LoraTuiError, match=r'There is no model at "\./gone"'):
         read_base("./gone")
 
 
